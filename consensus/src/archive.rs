@@ -1,0 +1,199 @@
+//! Keys and values of durable records, and reading them back.
+
+use crate::ports::{Column, Reader, Write};
+use smt_types::batch::Batch;
+use smt_types::cut::{CutVote, Decision, Phase, PhaseCertificate, ViewChange};
+use smt_types::evidence::SignedHeader;
+use smt_types::header::CertifiedHeader;
+use smt_types::message::MAX_MESSAGE_BYTES;
+use smt_types::report::Report;
+use smt_types::vote::{Applied, Certificate, Vote};
+use smt_types::{BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, ShardAddress, View};
+
+/// Key of an epoch: big endian, so that key order is epoch order.
+#[must_use]
+pub fn epoch_key(epoch: Epoch) -> Vec<u8> {
+    epoch.0.to_be_bytes().to_vec()
+}
+
+/// Key of (epoch, view).
+#[must_use]
+pub fn view_key(epoch: Epoch, view: View) -> Vec<u8> {
+    let mut key = epoch_key(epoch);
+    key.extend(view.0.to_be_bytes());
+    key
+}
+
+/// Key of (epoch, view, phase).
+#[must_use]
+pub fn phase_key(epoch: Epoch, view: View, phase: Phase) -> Vec<u8> {
+    let mut key = view_key(epoch, view);
+    key.push(match phase {
+        Phase::Prepare => 0,
+        Phase::Commit => 1,
+    });
+    key
+}
+
+/// Key of (gateway, number).
+#[must_use]
+pub fn number_key(gateway: ReplicaIndex, number: BatchNumber) -> Vec<u8> {
+    let mut key = vec![gateway.0];
+    key.extend(number.0.to_be_bytes());
+    key
+}
+
+/// Key of (header digest, replica).
+#[must_use]
+pub fn applied_key(header: &Digest, replica: ReplicaIndex) -> Vec<u8> {
+    let mut key = header.0.to_vec();
+    key.push(replica.0);
+    key
+}
+
+/// Key of a shard.
+#[must_use]
+pub fn shard_key(shard: ShardAddress) -> Vec<u8> {
+    let mut key = vec![shard.level()];
+    key.extend(shard.index().to_be_bytes());
+    key
+}
+
+/// Key of (shard, number or epoch).
+#[must_use]
+pub fn shard_number_key(shard: ShardAddress, number: u64) -> Vec<u8> {
+    let mut key = shard_key(shard);
+    key.extend(number.to_be_bytes());
+    key
+}
+
+/// A write of a canonical value.
+#[must_use]
+pub fn put<T: borsh::BorshSerialize>(column: Column, key: Vec<u8>, value: &T) -> Write {
+    Write { column, key, value: Some(smt_types::codec::to_bytes(value)) }
+}
+
+/// A deletion.
+#[must_use]
+pub fn delete(column: Column, key: Vec<u8>) -> Write {
+    Write { column, key, value: None }
+}
+
+/// A batch as it is stored: with the vote this replica gave it.
+pub type StoredBatch = (Batch, Option<Vote>);
+
+fn get<T: Canonical>(reader: &dyn Reader, column: Column, key: &[u8]) -> Option<T> {
+    T::from_bytes(&reader.get(column, key)?, MAX_MESSAGE_BYTES).ok()
+}
+
+fn scan<T: Canonical>(reader: &dyn Reader, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<T> {
+    let rows = reader.range(column, prefix, from, limit);
+    rows.iter().filter_map(|(_, value)| T::from_bytes(value, MAX_MESSAGE_BYTES).ok()).collect()
+}
+
+/// A stored batch.
+#[must_use]
+pub fn batch(reader: &dyn Reader, header: &Digest) -> Option<StoredBatch> {
+    get(reader, Column::Batch, &header.0)
+}
+
+/// The header digest of (gateway, number).
+#[must_use]
+pub fn number(reader: &dyn Reader, gateway: ReplicaIndex, number: BatchNumber) -> Option<Digest> {
+    get(reader, Column::Number, &number_key(gateway, number))
+}
+
+/// All votes known for a batch.
+#[must_use]
+pub fn certificate(reader: &dyn Reader, header: &Digest) -> Option<Certificate> {
+    get(reader, Column::Certificate, &header.0)
+}
+
+/// The applied records for a batch.
+#[must_use]
+pub fn applied(reader: &dyn Reader, header: &Digest) -> Vec<Applied> {
+    scan(reader, Column::Applied, &header.0, &header.0, smt_types::committee::MAX_REPLICAS)
+}
+
+/// One replica's applied record for a batch.
+#[must_use]
+pub fn applied_by(reader: &dyn Reader, header: &Digest, replica: ReplicaIndex) -> Option<Applied> {
+    get(reader, Column::Applied, &applied_key(header, replica))
+}
+
+/// The own report of (epoch, view).
+#[must_use]
+pub fn report(reader: &dyn Reader, epoch: Epoch, view: View) -> Option<Report> {
+    get(reader, Column::Report, &view_key(epoch, view))
+}
+
+/// All own reports of an epoch, by view.
+#[must_use]
+pub fn reports(reader: &dyn Reader, epoch: Epoch) -> Vec<Report> {
+    scan(reader, Column::Report, &epoch_key(epoch), &epoch_key(epoch), 1024)
+}
+
+/// The own cut vote of (epoch, view, phase).
+#[must_use]
+pub fn cut_vote(reader: &dyn Reader, epoch: Epoch, view: View, phase: Phase) -> Option<CutVote> {
+    get(reader, Column::CutVote, &phase_key(epoch, view, phase))
+}
+
+/// All own cut votes of an epoch.
+#[must_use]
+pub fn cut_votes(reader: &dyn Reader, epoch: Epoch) -> Vec<CutVote> {
+    scan(reader, Column::CutVote, &epoch_key(epoch), &epoch_key(epoch), 1024)
+}
+
+/// All own view changes of an epoch, by view.
+#[must_use]
+pub fn view_changes(reader: &dyn Reader, epoch: Epoch) -> Vec<ViewChange> {
+    scan(reader, Column::ViewChange, &epoch_key(epoch), &epoch_key(epoch), 1024)
+}
+
+/// The highest prepared value of an epoch.
+#[must_use]
+pub fn prepared(reader: &dyn Reader, epoch: Epoch) -> Option<(CutValue, PhaseCertificate)> {
+    get(reader, Column::Prepared, &epoch_key(epoch))
+}
+
+/// A decided cut.
+#[must_use]
+pub fn decision(reader: &dyn Reader, epoch: Epoch) -> Option<Decision> {
+    get(reader, Column::Cut, &epoch_key(epoch))
+}
+
+/// The own signed header of an epoch.
+#[must_use]
+pub fn own_header(reader: &dyn Reader, epoch: Epoch) -> Option<StoredHeader> {
+    get(reader, Column::OwnHeader, &epoch_key(epoch))
+}
+
+/// An own header as it is stored: with its changed links, and the signature if this replica gave one.
+#[derive(Clone, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub struct StoredHeader {
+    /// The header.
+    pub header: smt_types::Header,
+    /// Its changed links.
+    pub changes: smt_types::header::LinkChanges,
+    /// The own signature.
+    pub signed: Option<SignedHeader>,
+}
+
+/// A certified header.
+#[must_use]
+pub fn header(reader: &dyn Reader, shard: ShardAddress, epoch: Epoch) -> Option<CertifiedHeader> {
+    get(reader, Column::Header, &shard_number_key(shard, epoch.0))
+}
+
+/// Certified headers of a shard from `epoch` on.
+#[must_use]
+pub fn headers(reader: &dyn Reader, shard: ShardAddress, epoch: Epoch, limit: usize) -> Vec<CertifiedHeader> {
+    scan(reader, Column::Header, &shard_key(shard), &shard_number_key(shard, epoch.0), limit)
+}
+
+/// Where a payment that is in a cut came by: (header digest, index, epoch of its cut).
+#[must_use]
+pub fn payment(reader: &dyn Reader, id: &PaymentId) -> Option<(Digest, u16, Epoch)> {
+    get(reader, Column::Payment, &id.0.0)
+}

@@ -1,0 +1,244 @@
+//! The voter: one vote per (gateway, number), ever.
+
+use super::BatchState;
+use crate::archive;
+use crate::effect::Effect;
+use crate::planted::{Bug, planted};
+use crate::ports::{Column, Ledger};
+use crate::replica::{Cx, Replica, Timer};
+use smt_types::batch::Batch;
+use smt_types::clock::{MAX_DRIFT_US, MAX_LAMPORT_AHEAD};
+use smt_types::evidence::{Evidence, SignedBatchHeader};
+use smt_types::message::{Message, NodeId, Refusal};
+use smt_types::vote::{Vote, VotePart};
+use smt_types::{Address, Amount, Bitmap, Bounded, Digest, Seq, Signature};
+use std::collections::BTreeMap;
+
+impl<L: Ledger> Replica<L> {
+    /// A gateway's batch: take it in and answer it.
+    pub(crate) fn on_batch(&mut self, cx: &mut Cx<'_>, from: NodeId, batch: Batch) {
+        let header = &batch.header;
+        let digest = header.digest();
+        let slot = (header.gateway, header.number);
+        let known = self.certify.numbers.get(&slot).copied().or_else(|| archive::number(cx.reader, slot.0, slot.1));
+        if let Some(other) = known.filter(|known| *known != digest) {
+            self.two_batches(cx, &batch, other);
+            return;
+        }
+        let gateway = NodeId { shard: from.shard, replica: header.gateway };
+        if known.is_some() {
+            let voted = self.certify.batches.get(&digest).is_none_or(|state| state.voted);
+            if voted && !planted(Bug::RecomputeVote) {
+                self.answer_again(cx, gateway, &digest);
+                return;
+            }
+        }
+        // A batch that comes because we asked for it, from someone else than its gateway, is answered all the same: the
+        // vote is ours to give once, and it may be what the gateway is still waiting for.
+        if !self.certify.batches.contains_key(&digest) {
+            self.take_in(cx, batch, digest);
+        }
+        if self.is_voting() {
+            self.vote_on(cx, digest, gateway);
+        } else if known.is_none() {
+            self.store_batch(cx, &digest, None);
+        }
+        if let Some(certificate) = self.certify.orphans.remove(&digest) {
+            self.merge_certificate(cx, certificate);
+        }
+        self.settle(cx);
+        self.poll_epoch(cx);
+    }
+
+    /// Indexes a batch in the live window. Nothing is decided here.
+    pub(crate) fn take_in(&mut self, cx: &mut Cx<'_>, batch: Batch, digest: Digest) {
+        let header = &batch.header;
+        self.certify.numbers.insert((header.gateway, header.number), digest);
+        let state = BatchState::new(batch);
+        let mut contested = Vec::new();
+        for index in 0..state.count() {
+            let Some((_, id, slot)) = state.item(index) else { continue };
+            let entry = self.certify.slots.entry(slot).or_default();
+            entry.places.insert((id, digest, index));
+            if entry.known().len() > 1 {
+                contested.push(slot);
+            }
+            // A payment applied through another batch, or joined by a cut, counts as applied in this one too.
+            if entry.applied.is_none() && slot.seq < self.ledger.cut_seq(&slot.payer) && archive::payment(cx.reader, &id).is_some() {
+                entry.applied = Some(id);
+            }
+        }
+        self.certify.batches.insert(digest, state);
+        for slot in contested {
+            self.note_contested(cx, slot);
+        }
+    }
+
+    fn store_batch(&mut self, cx: &mut Cx<'_>, digest: &Digest, vote: Option<Vote>) {
+        let Some(state) = self.certify.batches.get(digest) else { return };
+        let header = &state.batch.header;
+        cx.write(archive::put(Column::Batch, digest.0.to_vec(), &(&state.batch, &vote)));
+        cx.write(archive::put(Column::Number, archive::number_key(header.gateway, header.number), digest));
+        cx.write(archive::put(Column::Live, digest.0.to_vec(), &()));
+    }
+
+    /// Votes on a batch in the live window: the batch with the bitmap voted is one synced record, and the vote leaves
+    /// after it.
+    pub(crate) fn vote_on(&mut self, cx: &mut Cx<'_>, digest: Digest, gateway: NodeId) {
+        let Some(state) = self.certify.batches.get(&digest) else { return };
+        let header = state.batch.header.clone();
+        let ahead = header.lamport.0 > self.lamport.0.saturating_add(MAX_LAMPORT_AHEAD)
+            || header.dense.time_us > cx.now.saturating_add(MAX_DRIFT_US);
+        let (bits, advice) = if ahead {
+            (Bitmap::zeros(header.count), vec![(0, Refusal::Clock)])
+        } else {
+            self.merge_clocks(cx, header.lamport, &header.dense);
+            self.judge(&digest)
+        };
+        let mut vote = Vote {
+            committee: header.committee,
+            gateway: header.gateway,
+            number: header.number,
+            header: digest,
+            replica: self.me().replica,
+            bits,
+            signature: Signature([0; 64]),
+        };
+        vote.signature = self.signer.sign(&vote.digest());
+        self.lock(cx, &digest, &vote.bits);
+        self.store_batch(cx, &digest, Some(vote.clone()));
+        if !planted(Bug::SkipVoteSync) {
+            cx.sync();
+        }
+        let part = VotePart { replica: vote.replica, bits: vote.bits.clone(), signature: vote.signature };
+        if let Some(state) = self.certify.batches.get_mut(&digest) {
+            state.voted = true;
+            state.votes.insert(vote.replica, part);
+        }
+        let held: Vec<Digest> = self.certificates_for(&digest, &advice);
+        if gateway != self.me() {
+            cx.out(Effect::Send(gateway, Message::Vote(Box::new(vote), Bounded::truncated(advice))));
+            for other in held {
+                self.send_certificate(cx, gateway, &other);
+            }
+        }
+        self.recount(cx, digest);
+    }
+
+    /// Which payments of a batch this replica accepts now, and advice for the others. Depends on the state alone.
+    fn judge(&self, digest: &Digest) -> (Bitmap, Vec<(u16, Refusal)>) {
+        let Some(state) = self.certify.batches.get(digest) else { return (Bitmap::zeros(0), Vec::new()) };
+        let mut bits = Bitmap::zeros(state.count());
+        let mut advice = Vec::new();
+        // Per payer: next seq and money left, as far as this batch has been accepted.
+        let mut runs: BTreeMap<Address, (Seq, Amount)> = BTreeMap::new();
+        for index in 0..state.count() {
+            let Some((payment, id, slot)) = state.item(index) else { continue };
+            let live = self.ledger.account(&slot.payer).unwrap_or_default();
+            let (next, left) = runs.get(&slot.payer).copied().unwrap_or((live.next_seq, live.balance));
+            let entry = self.certify.slots.get(&slot);
+            let other_lock = entry.and_then(|e| e.lock).filter(|lock| *lock != id && !planted(Bug::IgnoreLock));
+            let refusal = if slot.payer.shard(self.level()) != self.me().shard || payment.payment.network != self.network.id {
+                Some(Refusal::Frozen)
+            } else if entry.is_some_and(|e| e.certified == Some(id) || e.applied == Some(id)) {
+                Some(Refusal::Certified)
+            } else if entry.is_some_and(|e| e.forked || e.certified.is_some()) {
+                Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
+            } else if slot.seq < next {
+                Some(Refusal::SeqPassed(next))
+            } else if slot.seq > next {
+                Some(Refusal::SeqTooHigh(next))
+            } else if other_lock.is_some() {
+                Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
+            } else if payment.payment.amount == Amount::ZERO || slot.payer == payment.payment.payee {
+                Some(Refusal::Frozen)
+            } else {
+                match (left.checked_sub(payment.payment.amount), next.next()) {
+                    (Some(rest), Some(after)) => {
+                        runs.insert(slot.payer, (after, rest));
+                        bits.set(index);
+                        None
+                    }
+                    _ => Some(Refusal::Unfunded),
+                }
+            };
+            advice.extend(refusal.map(|refusal| (index, refusal)));
+        }
+        (bits, advice)
+    }
+
+    fn lock(&mut self, cx: &mut Cx<'_>, digest: &Digest, bits: &Bitmap) {
+        let Some(state) = self.certify.batches.get(digest) else { return };
+        for index in bits.iter() {
+            let Some((_, id, slot)) = state.item(index) else { continue };
+            let entry = self.certify.slots.entry(slot).or_default();
+            if entry.lock.is_none() || planted(Bug::IgnoreLock) {
+                entry.lock = Some(id);
+                let wait = self.jitter(&id.0, self.params.relock_us);
+                self.timers.insert((cx.now.saturating_add(wait), Timer::Lock(slot)));
+            }
+        }
+    }
+
+    /// Another payment known at `slot`.
+    pub(crate) fn other_payment(&self, slot: &smt_types::Slot, id: &smt_types::PaymentId) -> Option<smt_types::SignedPayment> {
+        let entry = self.certify.slots.get(slot)?;
+        let place = entry.places.iter().find(|(other, _, _)| other != id);
+        let stored = place.and_then(|(_, digest, index)| {
+            self.certify.batches.get(digest).and_then(|state| state.item(*index)).map(|(payment, _, _)| payment.clone())
+        });
+        stored.or_else(|| entry.rival.as_deref().filter(|p| p.payment.id() != *id).cloned())
+    }
+
+    /// Batches whose certificates answer the bits refused as certified.
+    fn certificates_for(&self, digest: &Digest, advice: &[(u16, Refusal)]) -> Vec<Digest> {
+        let Some(state) = self.certify.batches.get(digest) else { return Vec::new() };
+        let mut found: Vec<Digest> = advice
+            .iter()
+            .filter(|(_, refusal)| matches!(refusal, Refusal::Certified))
+            .filter_map(|(index, _)| state.item(*index))
+            .filter_map(|(_, id, slot)| self.certified_place(&slot, &id))
+            .map(|(digest, _)| digest)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// A batch and index where `id` is certified.
+    pub(crate) fn certified_place(&self, slot: &smt_types::Slot, id: &smt_types::PaymentId) -> Option<(Digest, u16)> {
+        self.certify.slots.get(slot)?.places.iter().find_map(|(other, digest, index)| {
+            let here = other == id && self.certify.batches.get(digest).is_some_and(|state| state.certified.get(*index));
+            here.then_some((*digest, *index))
+        })
+    }
+
+    /// The batch has been answered before: the same bytes go out again.
+    fn answer_again(&mut self, cx: &mut Cx<'_>, gateway: NodeId, digest: &Digest) {
+        if gateway == self.me() {
+            return;
+        }
+        if let Some((_, Some(vote))) = archive::batch(cx.reader, digest) {
+            let advice = match self.certify.batches.contains_key(digest) {
+                true => self.judge(digest).1.into_iter().filter(|(index, _)| !vote.bits.get(*index)).collect(),
+                false => Vec::new(),
+            };
+            let held = self.certificates_for(digest, &advice);
+            cx.out(Effect::Send(gateway, Message::Vote(Box::new(vote), Bounded::truncated(advice))));
+            for other in held {
+                self.send_certificate(cx, gateway, &other);
+            }
+        }
+    }
+
+    fn two_batches(&mut self, cx: &mut Cx<'_>, batch: &Batch, other: Digest) {
+        let stored = match self.certify.batches.get(&other) {
+            Some(state) => Some(state.batch.clone()),
+            None => archive::batch(cx.reader, &other).map(|(batch, _)| batch),
+        };
+        if let Some(first) = stored {
+            let signed = |b: &Batch| SignedBatchHeader { header: b.header.clone(), signature: b.signature };
+            self.convict(cx, Evidence::Batches(Box::new([signed(&first), signed(batch)])), batch.header.gateway);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Carrying out a decided cut: the ledger moves, the header follows, q double signatures certify it.
+
+use super::OpenHeader;
+use crate::archive::{self, StoredHeader};
+use crate::effect::{Effect, Event, Stage};
+use crate::planted::{Bug, planted};
+use crate::ports::{Column, CutError, Ledger};
+use crate::replica::{Cx, Replica, Timer};
+use smt_types::evidence::{Evidence, SignedHeader};
+use smt_types::hash::{self, Domain};
+use smt_types::header::{CertifiedHeader, HeaderSignature};
+use smt_types::message::{Message, NodeId};
+use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId, SignedPayment};
+use std::collections::BTreeMap;
+
+/// Own headers without a quorum that are kept and repeated; a shard that far behind has lost its quorum anyway.
+const OPEN_HEADERS_MAX: usize = 256;
+
+/// How long replicas other than the proposer wait before they publish a certified header themselves.
+const PUBLISH_GRACE_US: u64 = 300_000;
+
+impl<L: Ledger> Replica<L> {
+    /// The payments a value names, with their places; `None` if a batch is not held.
+    fn payments_of(&self, value: &CutValue) -> Option<Vec<(&SignedPayment, PaymentId, (Digest, u16))>> {
+        let mut payments = Vec::new();
+        for entry in value.bits.iter() {
+            let state = self.certify.batches.get(&entry.header)?;
+            for index in entry.bits.iter() {
+                let (payment, id, _) = state.item(index)?;
+                payments.push((payment, id, (entry.header, index)));
+            }
+        }
+        Some(payments)
+    }
+
+    /// Whether the value can be carried out on this replica's cut.
+    pub(crate) fn check_value(&self, value: &CutValue) -> Result<(), CutError> {
+        let payments = self.payments_of(value).unwrap_or_default();
+        let payments: Vec<&SignedPayment> = payments.into_iter().map(|(payment, _, _)| payment).collect();
+        let credits = self.credits_of(value).unwrap_or_default();
+        self.ledger.check_cut(value, &payments, &credits)
+    }
+
+    /// Carries out the decision if everything it names is here.
+    pub(crate) fn try_carry(&mut self, cx: &mut Cx<'_>) {
+        let Some(decision) = self.epoch.decision.clone() else { return };
+        let value = &decision.value;
+        let (Some(payments), Some(credits)) = (self.payments_of(value), self.credits_of(value)) else {
+            self.arm_ask(cx);
+            return;
+        };
+        let places: BTreeMap<PaymentId, (Digest, u16)> =
+            payments.iter().rev().map(|(_, id, place)| (*id, *place)).collect();
+        let payments: Vec<SignedPayment> = payments.into_iter().map(|(payment, _, _)| payment.clone()).collect();
+        let payments: Vec<&SignedPayment> = payments.iter().collect();
+        let mut writes = Vec::new();
+        let snapshot = match self.ledger.decide(value, &payments, &credits, &mut writes) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                // Decided by a quorum, and not possible on our state: somebody is beyond the fault bound.
+                self.epoch.forked = true;
+                self.epoch.decision = None;
+                cx.out(Effect::Event(Event::Forked(error.to_string())));
+                self.diverge(cx, "a decided cut cannot be carried out on this replica's state");
+                return;
+            }
+        };
+        cx.writes().append(&mut writes);
+        let epoch = value.epoch;
+        let digest = value.digest();
+        cx.write(archive::put(Column::Cut, archive::epoch_key(epoch), &decision));
+        let header = Header {
+            network: self.network.id,
+            shard: self.me().shard,
+            epoch,
+            predecessor: self.epoch.header.digest(),
+            state: snapshot.state,
+            supply: snapshot.supply,
+            vector: hash::hash_of(Domain::Vector, &(self.epoch.header.vector, digest)),
+            lamport: value.lamport,
+            dense: value.dense,
+            committee: self.committee.digest(),
+            levels: snapshot.levels.clone(),
+            links: snapshot.changes.digest(),
+        };
+        let mut joined = Vec::new();
+        for (slot, id) in &snapshot.joined {
+            if let Some((batch, index)) = places.get(id) {
+                cx.write(archive::put(Column::Payment, id.0.0.to_vec(), &(*batch, *index, epoch)));
+                joined.push((*id, (*batch, *index)));
+            }
+            let entry = self.certify.slots.entry(*slot).or_default();
+            entry.applied = Some(*id);
+            entry.certified.get_or_insert(*id);
+            let batches: Vec<Digest> = entry.places.iter().filter(|(o, _, _)| o == id).map(|(_, d, _)| *d).collect();
+            self.certify.dirty.extend(batches);
+            self.done_in_pool(slot, id);
+            self.certify.work.insert(slot.payer);
+        }
+        for (source, number, credit) in &snapshot.credited {
+            let row = (*source, *number, epoch);
+            cx.write(archive::put(Column::Credited, credit.payment.0.0.to_vec(), &row));
+            let event = Event::Credited { id: credit.payment, payee: credit.payee, amount: credit.amount, epoch };
+            cx.out(Effect::Event(event));
+            self.certify.work.insert(credit.payee);
+        }
+        if planted(Bug::ForgetLateBits) {
+            self.epoch.listed.extend(value.bits.iter().map(|entry| entry.header));
+        }
+        let clocks = (value.lamport, value.dense);
+        self.lamport = self.lamport.max(clocks.0);
+        self.clock.resume(&clocks.1);
+        self.consume(&decision.value);
+        self.epoch.decided = epoch;
+        self.epoch.base = digest;
+        self.epoch.header = header.clone();
+        self.epoch.begin_next();
+        cx.out(Effect::Event(Event::Decided(epoch)));
+        self.sign_header(cx, OpenHeader { header, changes: snapshot.changes, signed: None, joined });
+        self.settle(cx);
+        self.forget(cx);
+        // In a step of its own: certifying reads the credits that this step has just written.
+        self.timers.insert((cx.now.saturating_add(1), Timer::Certify(epoch)));
+        if self.epoch.target > self.epoch.decided {
+            if let Some(peer) = self.next_peer(self.me().shard) {
+                let ask = smt_types::message::Ask::Cut(self.epoch.current());
+                cx.out(Effect::Send(peer, Message::Ask(ask)));
+            }
+            self.arm_ask(cx);
+        }
+    }
+
+    /// Drops batches of which each slot is passed, and slots that no live batch names.
+    fn forget(&mut self, cx: &mut Cx<'_>) {
+        let passed = |slot: &smt_types::Slot| slot.seq < self.ledger.cut_seq(&slot.payer);
+        let done: Vec<Digest> = self
+            .certify
+            .batches
+            .iter()
+            .filter(|(_, state)| state.slots.iter().all(passed))
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in done {
+            let Some(state) = self.certify.batches.remove(&digest) else { continue };
+            let header = &state.batch.header;
+            self.certify.numbers.remove(&(header.gateway, header.number));
+            cx.write(archive::delete(Column::Live, digest.0.to_vec()));
+            for (index, (slot, id)) in state.slots.iter().zip(&state.ids).enumerate() {
+                let Some(entry) = self.certify.slots.get_mut(slot) else { continue };
+                entry.places.remove(&(*id, digest, u16::try_from(index).unwrap_or(u16::MAX)));
+            }
+        }
+        let ledger = &self.ledger;
+        self.certify.slots.retain(|slot, entry| !entry.places.is_empty() || slot.seq >= ledger.cut_seq(&slot.payer));
+        self.certify.contested.retain(|slot| slot.seq >= ledger.cut_seq(&slot.payer));
+    }
+
+    // --- headers --------------------------------------------------------------------------------------------------
+
+    fn sign_header(&mut self, cx: &mut Cx<'_>, mut open: OpenHeader) {
+        let me = self.me().replica;
+        if self.is_voting() && !self.epoch.diverged {
+            let signature = open.header.sign(me, self.signer.as_ref());
+            let signed = SignedHeader { header: open.header.clone(), signature };
+            cx.out(Effect::Broadcast(Message::HeaderSignature(Box::new(signed.clone()))));
+            self.epoch.header_signatures.entry(open.header.epoch).or_default().insert(me, signed.clone());
+            open.signed = Some(signed);
+        }
+        let stored =
+            StoredHeader { header: open.header.clone(), changes: open.changes.clone(), signed: open.signed.clone() };
+        cx.write(archive::put(Column::OwnHeader, archive::epoch_key(open.header.epoch), &stored));
+        // The cut and the header are one synced record: what was decided is never decided again.
+        cx.sync();
+        self.epoch.open_headers.insert(open.header.epoch, open);
+        while self.epoch.open_headers.len() > OPEN_HEADERS_MAX {
+            self.epoch.open_headers.pop_first();
+        }
+    }
+
+    /// A peer's signature of a header of ours.
+    pub(crate) fn on_header_signature(&mut self, cx: &mut Cx<'_>, from: NodeId, signed: SignedHeader) {
+        let epoch = signed.header.epoch;
+        let replica = signed.signature.replica;
+        if signed.header.shard != self.me().shard || replica == self.me().replica {
+            return;
+        }
+        if let Some(header) = archive::header(cx.reader, self.me().shard, epoch) {
+            if header.header == signed.header {
+                // Whoever still sends it lacks the quorum.
+                let has = header.signatures.iter().any(|s| s.replica == replica);
+                if !has || from.replica == replica {
+                    cx.out(Effect::Send(from, Message::Header(Box::new(header))));
+                }
+            }
+            return;
+        }
+        if epoch.0 > self.epoch.decided.0.saturating_add(4) {
+            self.fell_behind(cx, from, epoch);
+            return;
+        }
+        let known = self.epoch.header_signatures.entry(epoch).or_default();
+        if let Some(first) = known.get(&replica).filter(|first| first.header != signed.header) {
+            let pair = [first.clone(), signed];
+            self.convict(cx, Evidence::Headers(Box::new(pair)), replica);
+            return;
+        }
+        known.insert(replica, signed);
+        if epoch > self.epoch.decided {
+            self.fell_behind(cx, from, epoch);
+        }
+        self.certify_header(cx, epoch);
+    }
+
+    /// Certifies our header of `epoch` if q signatures of it are here.
+    pub(crate) fn certify_header(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
+        let quorum = self.committee.quorum();
+        let Some(open) = self.epoch.open_headers.get(&epoch) else { return };
+        let Some(known) = self.epoch.header_signatures.get(&epoch) else { return };
+        let same: Vec<HeaderSignature> = known
+            .values()
+            .filter(|signed| signed.header == open.header)
+            .map(|signed| signed.signature.clone())
+            .take(quorum)
+            .collect();
+        let mut others: BTreeMap<Digest, usize> = BTreeMap::new();
+        for signed in known.values().filter(|signed| signed.header != open.header) {
+            let count = others.entry(signed.header.digest()).or_default();
+            *count = count.saturating_add(1);
+        }
+        if others.values().any(|count| *count >= quorum) {
+            self.diverge(cx, "a quorum signed another header for a cut this replica carried out");
+            return;
+        }
+        if same.len() < quorum {
+            return;
+        }
+        let certified = CertifiedHeader {
+            header: open.header.clone(),
+            changes: open.changes.clone(),
+            signatures: Bounded::truncated(same),
+        };
+        self.header_is_certified(cx, certified);
+    }
+
+    /// A header of our shard has its quorum, by our count or from a peer.
+    pub(crate) fn header_is_certified(&mut self, cx: &mut Cx<'_>, certified: CertifiedHeader) {
+        let epoch = certified.header.epoch;
+        let Some(open) = self.epoch.open_headers.remove(&epoch) else { return };
+        if open.header != certified.header {
+            self.epoch.open_headers.insert(epoch, open);
+            self.diverge(cx, "a quorum signed another header for a cut this replica carried out");
+            return;
+        }
+        self.epoch.header_signatures = self.epoch.header_signatures.split_off(&epoch);
+        self.epoch.header_signatures.remove(&epoch);
+        let key = archive::shard_number_key(self.me().shard, epoch.0);
+        cx.write(archive::put(Column::Header, key, &certified));
+        for (id, place) in open.joined {
+            cx.out(Effect::Event(Event::Stage { id, stage: Stage::Snapshotted, place, epoch }));
+        }
+        cx.out(Effect::Event(Event::Header(Box::new(certified.clone()))));
+        // One replica publishes at once, the others only if they have not seen it by gossip: equal headers with different
+        // signers are different messages.
+        if self.committee.proposer(epoch, smt_types::View(0)) == self.me().replica {
+            cx.out(Effect::Publish(Box::new(certified.clone())));
+        } else {
+            self.epoch.unpublished.insert(epoch);
+            self.timers.insert((cx.now.saturating_add(PUBLISH_GRACE_US), Timer::Publish(epoch)));
+        }
+        for change in certified.changes.0.iter().filter(|change| change.sent.count > 0) {
+            cx.write(archive::put(Column::LastChange, archive::shard_key(change.peer), &epoch));
+        }
+        self.push_credits(cx, &certified);
+        self.take_header(cx, certified);
+    }
+
+    pub(crate) fn on_publish_timer(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
+        if self.epoch.unpublished.remove(&epoch)
+            && let Some(header) = archive::header(cx.reader, self.me().shard, epoch)
+        {
+            cx.out(Effect::Publish(Box::new(header)));
+        }
+    }
+
+    /// Own headers without a quorum are said again.
+    pub(crate) fn on_header_timer(&mut self, cx: &mut Cx<'_>) {
+        let mut again = Vec::new();
+        let me = self.me().replica;
+        for (epoch, open) in self.epoch.open_headers.iter_mut().take(8) {
+            if open.signed.is_none() && self.voting == crate::replica::Voting::Yes && !self.epoch.diverged {
+                // Carried out before this replica might sign.
+                let signature = open.header.sign(me, self.signer.as_ref());
+                let signed = SignedHeader { header: open.header.clone(), signature };
+                let stored = StoredHeader {
+                    header: open.header.clone(),
+                    changes: open.changes.clone(),
+                    signed: Some(signed.clone()),
+                };
+                cx.write(archive::put(Column::OwnHeader, archive::epoch_key(*epoch), &stored));
+                cx.sync();
+                open.signed = Some(signed);
+            }
+            if let Some(signed) = &open.signed {
+                self.epoch.header_signatures.entry(*epoch).or_default().insert(me, signed.clone());
+                again.push(signed.clone());
+            }
+        }
+        for signed in again {
+            cx.out(Effect::Broadcast(Message::HeaderSignature(Box::new(signed))));
+        }
+        self.timers.insert((cx.now.saturating_add(self.params.ask_us.saturating_mul(2)), Timer::Header));
+    }
+
+    pub(crate) fn diverge(&mut self, cx: &mut Cx<'_>, reason: &str) {
+        self.epoch.diverged = true;
+        self.stop_voting(cx, reason.to_owned());
+    }
+}

@@ -1,0 +1,45 @@
+//! The seam between protocol code and signature schemes.
+//!
+//! The daemon uses [`RealChecker`] and real secrets. The simulator puts a keyed hash behind the same two traits, because
+//! 200 seeds of real elliptic-curve arithmetic cost minutes and test nothing about the protocol.
+
+use crate::crypto::Field;
+use crate::{Digest, JubPublicKey, JubSignature, PublicKey, Signature};
+
+/// Signs as one replica.
+pub trait Signer: Send {
+    /// ed25519 over the 32 bytes of `digest`.
+    fn sign(&self, digest: &Digest) -> Signature;
+    /// EdDSA-Poseidon on BabyJubJub over `message`.
+    fn sign_jub(&self, message: &Field) -> JubSignature;
+}
+
+/// Checks signatures.
+pub trait Checker: Send + Sync {
+    /// ed25519, ZIP-215 rules.
+    fn check(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool;
+    /// EdDSA-Poseidon on BabyJubJub.
+    fn check_jub(&self, key: &JubPublicKey, message: &Field, signature: &JubSignature) -> bool;
+    /// All of them, for many at once. The answer is that of single checks.
+    fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
+        items.iter().all(|(key, digest, signature)| self.check(key, digest, signature))
+    }
+}
+
+/// The real schemes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealChecker;
+
+impl Checker for RealChecker {
+    fn check(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        key.verify(digest.as_bytes(), signature)
+    }
+
+    fn check_jub(&self, key: &JubPublicKey, message: &Field, signature: &JubSignature) -> bool {
+        key.verify(message, signature)
+    }
+
+    fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
+        crate::crypto::verify_batch(items)
+    }
+}

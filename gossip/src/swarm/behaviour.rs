@@ -1,0 +1,289 @@
+//! libp2p put together, with the reason for every setting that differs from the default.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{SocketAddr, TcpListener},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::FutureExt;
+use libp2p::{
+    Multiaddr, StreamProtocol, Swarm, Transport, connection_limits,
+    core::upgrade::Version,
+    gossipsub, identify,
+    multiaddr::Protocol,
+    noise, ping, request_response,
+    swarm::{self, Executor, NetworkBehaviour},
+    tcp, yamux,
+};
+use tokio::sync::Notify;
+
+use super::{
+    codec::Codec,
+    config::{SpawnError, SwarmConfig, TOPICS_MAX},
+};
+
+type TopicFilter = gossipsub::MaxCountSubscriptionFilter<gossipsub::WhitelistSubscriptionFilter>;
+type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, TopicFilter>;
+
+/// A stream carries one frame or one question: ours and theirs, plus the acknowledgements.
+const STREAMS_SPARE: usize = 4;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    /// First: a connection it denies never reaches the others.
+    pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) exchange: request_response::Behaviour<Codec>,
+    pub(crate) gossip: Gossip,
+    pub(crate) identify: identify::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+}
+
+/// Runs connection tasks on the ambient runtime and tells when one has panicked: libp2p itself would keep such a connection as established
+/// for ever, since the task that should report its end is gone.
+struct Watched(Arc<Notify>);
+
+impl Executor for Watched {
+    fn exec(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let panicked = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                panicked.notify_one();
+            }
+        });
+    }
+}
+
+/// A swarm that listens nowhere yet. `panicked` is notified when a connection task dies.
+pub(crate) fn build(
+    config: &SwarmConfig,
+    panicked: Arc<Notify>,
+) -> Result<Swarm<Behaviour>, SpawnError> {
+    let refused = |what: &str, reason: String| SpawnError::Config {
+        reason: format!("{what}: {reason}"),
+    };
+    let noise = noise::Config::new(&config.keypair).map_err(|e| refused("noise", e.to_string()))?;
+    let streams = streams_max(config);
+    let mut mux = yamux::Config::default();
+    // Default 512: a peer may fill a window of 256 KiB on each of its streams before we read a byte of it.
+    mux.set_max_num_streams(streams.saturating_mul(2).saturating_add(16));
+    // Nagle's algorithm would hold a vote back for the acknowledgement of the one before it, up to 40 ms.
+    let transport = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(mux)
+        .timeout(HANDSHAKE_TIMEOUT)
+        .boxed();
+    let settings = swarm::Config::with_executor(Watched(panicked))
+        // Default 10 s: peers of a quiet network would hang up and dial again without end.
+        .with_idle_connection_timeout(Duration::from_secs(24 * 3_600))
+        // Default 128, each with buffers of its own, and only strangers who never say which protocol they want need that many.
+        .with_max_negotiating_inbound_streams(32)
+        // A stream that offers one protocol names it with its first bytes and does not wait for the answer: one round trip less per frame.
+        .with_substream_upgrade_protocol_override(Version::V1Lazy);
+    let peer = config.keypair.public().to_peer_id();
+    Ok(Swarm::new(
+        transport,
+        behaviour(config, streams)?,
+        peer,
+        settings,
+    ))
+}
+
+/// Streams of frames and questions per connection, both directions together.
+fn streams_max(config: &SwarmConfig) -> usize {
+    let ours = config.limits.requests_per_peer_max.saturating_add(1);
+    ours.saturating_mul(2).saturating_add(STREAMS_SPARE)
+}
+
+fn behaviour(config: &SwarmConfig, streams: usize) -> Result<Behaviour, SpawnError> {
+    let name = |suffix: &str| {
+        StreamProtocol::try_from_owned(format!("{}/{suffix}", config.protocol)).map_err(|e| {
+            SpawnError::Config {
+                reason: format!("protocol `{}`: {e}", config.protocol),
+            }
+        })
+    };
+    let exchange = request_response::Behaviour::with_codec(
+        Codec::new(config.limits.reading_bytes_max),
+        [(name("exchange")?, request_response::ProtocolSupport::Full)],
+        request_response::Config::default()
+            .with_request_timeout(config.limits.stream_timeout)
+            .with_max_concurrent_streams(streams),
+    );
+    let ping = ping::Config::new()
+        .with_interval(Duration::from_secs(15))
+        // Longer than a machine busy proving leaves a task waiting: a false alarm costs a connection.
+        .with_timeout(Duration::from_secs(20));
+    // The version is the network: a stranger from another one is told apart before anything else is said. Addresses are not announced, the
+    // address book is static; and with no cache there is nothing for a peer to fill.
+    let identify = identify::Config::new(config.protocol.clone(), config.keypair.public())
+        .with_agent_version(format!("smt-node/{}", env!("CARGO_PKG_VERSION")))
+        .with_cache_size(0)
+        .with_hide_listen_addrs(true);
+    Ok(Behaviour {
+        limits: connection_limits::Behaviour::new(stranger_limits(config.limits.strangers_max, 0)),
+        exchange,
+        gossip: gossip(config)?,
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping),
+    })
+}
+
+/// Peers of the address book pass these limits but are counted by them, so room for them is added.
+pub(crate) fn stranger_limits(strangers: u32, known: u32) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        // Who it is shows only after the handshake; a whole development network may knock at once.
+        .with_max_pending_incoming(Some(strangers.saturating_add(64)))
+        .with_max_established_incoming(Some(strangers.saturating_add(known.saturating_mul(2))))
+        .with_max_established_per_peer(Some(2))
+}
+
+fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
+    if config.topics.len() > TOPICS_MAX {
+        return Err(SpawnError::TooManyTopics {
+            got: config.topics.len(),
+            max: TOPICS_MAX,
+        });
+    }
+    let refused = |reason: String| SpawnError::Config {
+        reason: format!("gossip: {reason}"),
+    };
+    let settings = gossipsub::ConfigBuilder::default()
+        .protocol_id_prefix(format!("{}/gossip", config.protocol))
+        // Default 5 s: no mesh, and so no forwarding, in the first five seconds of a development network that should be up by then.
+        .heartbeat_initial_delay(if config.loopback {
+            Duration::from_millis(150)
+        } else {
+            HEARTBEAT
+        })
+        .heartbeat_interval(HEARTBEAT)
+        // A message can be accepted as long as it is in the history: 15 s for the application to judge it, default 5.
+        .history_length(15)
+        .history_gossip(3)
+        // Payloads authenticate themselves; a signature of the publisher would cost a check per hop and say nothing.
+        .validation_mode(gossipsub::ValidationMode::Anonymous)
+        // Off by default: bytes would be passed on before anyone has judged them.
+        .validate_messages()
+        // Default is source and sequence number, so the same header from two replicas would travel twice. The topic is part of it, since
+        // equal bytes on two topics are two messages.
+        .message_id_fn(message_id)
+        .max_transmit_size(64 << 10)
+        // Default 6 (5 to 12): meant for thousands of strangers. Among 27 known peers four carry every message for 40 % less CPU, and what a
+        // mesh misses is fetched by the lazy gossip around it. Publishing to all neighbours (flood, the default) stays on: with it off, 27 swarms
+        // right after their start missed messages.
+        .mesh_n(4)
+        .mesh_n_low(3)
+        .mesh_n_high(8)
+        .mesh_outbound_min(1)
+        // Default 5,000 per connection: with 64 KiB messages a stopped peer could hold 320 MB.
+        .connection_handler_queue_len(256)
+        .build()
+        .map_err(|e| refused(e.to_string()))?;
+    let topics: Vec<gossipsub::IdentTopic> = config
+        .topics
+        .iter()
+        .map(gossipsub::IdentTopic::new)
+        .collect();
+    // Subscriptions to topics that are not ours are not even noted, so peers cannot fill our tables with them.
+    let filter = gossipsub::MaxCountSubscriptionFilter {
+        filter: gossipsub::WhitelistSubscriptionFilter(topics.iter().map(|t| t.hash()).collect()),
+        max_subscribed_topics: TOPICS_MAX,
+        max_subscriptions_per_request: TOPICS_MAX,
+    };
+    let mut gossip = Gossip::new_with_subscription_filter(
+        gossipsub::MessageAuthenticity::Anonymous,
+        settings,
+        filter,
+    )
+    .map_err(|e| refused(e.to_owned()))?;
+    gossip
+        .with_peer_score(
+            scores(config, &topics),
+            gossipsub::PeerScoreThresholds::default(),
+        )
+        .map_err(refused)?;
+    for topic in &topics {
+        gossip
+            .subscribe(topic)
+            .map_err(|e| refused(format!("topic {topic}: {e}")))?;
+    }
+    Ok(gossip)
+}
+
+/// Scoring for few messages from known peers: only what an honest peer never does costs.
+fn scores(config: &SwarmConfig, topics: &[gossipsub::IdentTopic]) -> gossipsub::PeerScoreParams {
+    let topic = gossipsub::TopicScoreParams {
+        topic_weight: 1.0,
+        // Up to 3 points after five minutes, 20 for bringing news first: never enough to outweigh two invalid messages.
+        time_in_mesh_weight: 0.01,
+        time_in_mesh_quantum: Duration::from_secs(1),
+        time_in_mesh_cap: 300.0,
+        first_message_deliveries_weight: 0.5,
+        first_message_deliveries_decay: 0.9,
+        first_message_deliveries_cap: 40.0,
+        // The mesh delivery penalties expect a steady flow. On a topic with one message an epoch they would punish every honest peer.
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        // Grows with the square: the second rejected message within a minute makes the peer unheard for a while.
+        invalid_message_deliveries_weight: -30.0,
+        invalid_message_deliveries_decay: 0.97,
+        ..gossipsub::TopicScoreParams::default()
+    };
+    gossipsub::PeerScoreParams {
+        topics: topics
+            .iter()
+            .map(|name| (name.hash(), topic.clone()))
+            .collect::<HashMap<_, _>>(),
+        topic_score_cap: 50.0,
+        // More than 10 peers on one address cost −5 · surplus²: with 15 neighbours on 127.0.0.1 everybody is below the graylist threshold and
+        // a development network falls silent.
+        ip_colocation_factor_whitelist: config.shared_addresses().collect::<HashSet<_>>(),
+        // Broken promises happen to honest peers on a busy machine; only a habit counts.
+        behaviour_penalty_threshold: 6.0,
+        ..gossipsub::PeerScoreParams::default()
+    }
+}
+
+fn message_id(message: &gossipsub::Message) -> gossipsub::MessageId {
+    let mut hasher = blake3::Hasher::new_derive_key("smt-node 2026 gossip message id v1");
+    let topic = message.topic.as_str().as_bytes();
+    // Length first, or the end of a topic could pass for the beginning of a body.
+    hasher.update(&u64::try_from(topic.len()).unwrap_or(u64::MAX).to_le_bytes());
+    hasher.update(topic);
+    hasher.update(&message.data);
+    gossipsub::MessageId::from(hasher.finalize().as_bytes().to_vec())
+}
+
+/// Refuses a port that somebody listens on already. libp2p sets SO_REUSEPORT on its listeners, so two nodes with one configuration would both
+/// start, share the port, and each get a random half of the connections; a plain socket is told the truth.
+pub(crate) fn check_port_free(addr: &Multiaddr) -> Result<(), SpawnError> {
+    let mut parts = addr.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => ip.into(),
+        Some(Protocol::Ip6(ip)) => ip.into(),
+        _ => return Ok(()),
+    };
+    let Some(Protocol::Tcp(port @ 1..)) = parts.next() else {
+        return Ok(());
+    };
+    match TcpListener::bind(SocketAddr::new(ip, port)) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(listen_error(addr, source)),
+    }
+}
+
+/// The typed error for a failed listen.
+pub(crate) fn listen_error(addr: &Multiaddr, source: std::io::Error) -> SpawnError {
+    let addr = addr.clone();
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        SpawnError::PortInUse { addr }
+    } else {
+        SpawnError::Listen { addr, source }
+    }
+}

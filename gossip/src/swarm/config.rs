@@ -1,0 +1,222 @@
+//! What a swarm is told at its start, and the numbers it keeps to.
+
+use std::{collections::BTreeSet, fmt, io, net::IpAddr, str::FromStr, time::Duration};
+
+use libp2p::{Multiaddr, PeerId, identity::Keypair, multiaddr::Protocol};
+
+/// Most bytes of a request's body, and of a frame of one-way messages.
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a response's body.
+pub const RESPONSE_BYTES_MAX: usize = 8 << 20;
+/// Most bytes of a one-way message: a frame less its length prefix.
+pub const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX - 4;
+/// Most bytes of a gossiped body: libp2p's 64 KiB less room for the topic and the envelope.
+pub const GOSSIP_BODY_BYTES_MAX: usize = 63 << 10;
+/// Most topics of a swarm. Gossipsub ≥ 0.50 ignores subscriptions beyond 100 topics of a peer without a word, so more is refused at the start.
+pub const TOPICS_MAX: usize = 100;
+
+/// How a swarm is set up.
+#[derive(Clone)]
+pub struct SwarmConfig {
+    /// Our identity; the peer id is its public half.
+    pub keypair: Keypair,
+    /// Where to listen, `/ip4/…/tcp/…`; port 0 lets the system choose.
+    pub listen: Multiaddr,
+    /// Prefix of every protocol name: network, genesis and protocol version, e.g. `/smt/<network>/<genesis prefix>/1`. Two swarms with
+    /// different prefixes do not understand each other, so a node of another network can never feed us a byte of its own.
+    pub protocol: String,
+    /// All peers may sit on the loopback address (development networks): quick first heartbeat, short back-off, no co-location penalty there.
+    pub loopback: bool,
+    /// Further addresses that many honest peers share (a rack behind one NAT).
+    pub colocated: BTreeSet<IpAddr>,
+    /// Gossip topics to subscribe to, at most [`TOPICS_MAX`]. Topics outside this list are neither heard nor published.
+    pub topics: Vec<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl SwarmConfig {
+    /// A swarm for one machine: loopback, port chosen by the system, default limits.
+    ///
+    /// `protocol`: see [`Self::protocol`]. `topics`: see [`Self::topics`].
+    #[must_use]
+    pub fn loopback(keypair: Keypair, protocol: &str, topics: &[&str]) -> Self {
+        Self {
+            keypair,
+            listen: Multiaddr::from(IpAddr::from([127, 0, 0, 1])).with(Protocol::Tcp(0)),
+            protocol: protocol.to_owned(),
+            loopback: true,
+            colocated: BTreeSet::new(),
+            topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Addresses on which many peers are no sign of an attack.
+    pub(crate) fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let loopback = [
+            IpAddr::from([127, 0, 0, 1]),
+            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ];
+        let loopback = loopback.into_iter().filter(|_| self.loopback);
+        loopback.chain(self.colocated.iter().copied())
+    }
+}
+
+impl fmt::Debug for SwarmConfig {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SwarmConfig")
+            .field("peer", &self.keypair.public().to_peer_id())
+            .field("listen", &self.listen)
+            .field("protocol", &self.protocol)
+            .field("loopback", &self.loopback)
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds of a swarm's memory and patience.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// One-way messages waiting per peer; the oldest is dropped beyond.
+    pub outbox_count_max: usize,
+    /// Bytes of one-way messages waiting per peer; the oldest is dropped beyond. A message larger than this is refused.
+    pub outbox_bytes_max: usize,
+    /// A one-way message that waited longer for its first sending is dropped: a peer back after an hour needs state sync, not old votes.
+    pub message_age_max: Duration,
+    /// A frame without an acknowledgement is sent again until it is this old.
+    pub frame_age_max: Duration,
+    /// Time for a request, its answer included, after which libp2p gives the stream up.
+    pub stream_timeout: Duration,
+    /// Questions of ours under way per peer.
+    pub requests_per_peer_max: usize,
+    /// Events waiting for the application.
+    pub inbox_count_max: usize,
+    /// Bytes of bodies waiting for the application; at least one frame's worth is always allowed.
+    pub inbox_bytes_max: usize,
+    /// Bytes of bodies above 64 KiB being read at one time, over all peers.
+    pub reading_bytes_max: usize,
+    /// Connections from peers that are not in the address book.
+    pub strangers_max: u32,
+    /// First wait before dialling again; doubles up to [`Self::backoff_max`], each drawn between half and the whole.
+    pub backoff_min: Duration,
+    /// Longest wait before dialling again.
+    pub backoff_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            outbox_count_max: 16_384,
+            outbox_bytes_max: 16 << 20,
+            message_age_max: Duration::from_secs(30),
+            frame_age_max: Duration::from_secs(45),
+            stream_timeout: Duration::from_secs(20),
+            requests_per_peer_max: 8,
+            inbox_count_max: 1_024,
+            inbox_bytes_max: 32 << 20,
+            reading_bytes_max: 64 << 20,
+            strangers_max: 64,
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An entry of the address book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAddr {
+    /// Who must answer there; anyone else is hung up on.
+    pub peer: PeerId,
+    /// Where, without the `/p2p/…` part.
+    pub addr: Multiaddr,
+}
+
+impl fmt::Display for PeerAddr {
+    /// `/ip4/127.0.0.1/tcp/4001/p2p/12D3…`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/p2p/{}", self.addr, self.peer)
+    }
+}
+
+impl FromStr for PeerAddr {
+    type Err = PeerAddrError;
+
+    fn from_str(text: &str) -> Result<Self, PeerAddrError> {
+        let mut addr: Multiaddr = text.parse().map_err(|source| PeerAddrError::Multiaddr {
+            text: text.to_owned(),
+            source,
+        })?;
+        match addr.pop() {
+            Some(Protocol::P2p(peer)) if !addr.is_empty() => Ok(Self { peer, addr }),
+            _ => Err(PeerAddrError::NoPeer {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Why a text is no entry of an address book.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerAddrError {
+    /// Not a multiaddr at all.
+    #[error("`{text}` is not a multiaddr")]
+    Multiaddr {
+        /// What was given.
+        text: String,
+        /// The parser's reason.
+        source: libp2p::multiaddr::Error,
+    },
+    /// It does not say who answers there.
+    #[error("`{text}` must name an address and end in /p2p/<peer id>")]
+    NoPeer {
+        /// What was given.
+        text: String,
+    },
+}
+
+/// Why a swarm did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// Somebody listens there already.
+    #[error("cannot listen on {addr}: the port is in use")]
+    PortInUse {
+        /// Where we wanted to listen.
+        addr: Multiaddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// Where we wanted to listen.
+        addr: Multiaddr,
+        /// The transport's reason.
+        source: io::Error,
+    },
+    /// A setting that libp2p refuses.
+    #[error("swarm setting refused: {reason}")]
+    Config {
+        /// Which, and why.
+        reason: String,
+    },
+    /// More topics than peers would notice.
+    #[error("{got} topics, peers take note of {max}")]
+    TooManyTopics {
+        /// Topics asked for.
+        got: usize,
+        /// [`TOPICS_MAX`].
+        max: usize,
+    },
+}
+
+/// Ed25519 identity from a 32-byte secret seed; the seed is wiped.
+///
+/// # Errors
+/// [`SpawnError::Config`] if the key is refused.
+pub fn keypair_from_seed(seed: &mut [u8; 32]) -> Result<Keypair, SpawnError> {
+    Keypair::ed25519_from_bytes(seed).map_err(|error| SpawnError::Config {
+        reason: format!("identity key: {error}"),
+    })
+}

@@ -1,0 +1,397 @@
+//! The task that owns libp2p: one loop, no await but for the next thing to do.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use libp2p::{
+    PeerId, Swarm,
+    request_response::OutboundRequestId,
+    swarm::dial_opts::{DialOpts, PeerCondition},
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    behaviour::{self, Behaviour},
+    codec::{Outgoing, Request},
+    config::SwarmConfig,
+    event::RequestError,
+    handle::{Answer, Command, Peer, Shared, count},
+    inbox::Inbox,
+    outbox::Frame,
+};
+
+mod events;
+mod start;
+
+pub use start::spawn;
+
+/// Of two peers that know each other the one with the larger id waits this long before it dials, so that usually one connection is made and
+/// not two: each end of one takes some 70 KiB.
+const SECOND_DIALLER_DELAY: Duration = Duration::from_secs(1);
+enum Exit {
+    Stopped,
+    Panicked,
+}
+
+/// What one of our requests was for.
+enum Pending {
+    Frame(PeerId),
+    Question {
+        peer: PeerId,
+        answer: oneshot::Sender<Result<Bytes, RequestError>>,
+    },
+}
+
+/// Our side of the relation to one peer.
+#[derive(Default)]
+struct Link {
+    connections: u32,
+    /// The frame under way, or to be sent again.
+    frame: Option<Frame>,
+    /// The frame is on the wire.
+    in_flight: bool,
+    questions: usize,
+    /// Failures in a row, of dialling or of frames.
+    failures: u32,
+    /// When to look at this peer: dial it if it is not connected, else send its frame again.
+    due: Option<Instant>,
+}
+
+struct Driver {
+    config: SwarmConfig,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    /// For reply slots; weak, so that the task itself does not keep its own queue open.
+    reply_to: mpsc::WeakUnboundedSender<Answer>,
+    inbox: Inbox,
+    links: HashMap<PeerId, Link>,
+    pending: HashMap<OutboundRequestId, Pending>,
+    /// The `due` of every link, ordered.
+    timers: BTreeSet<(Instant, PeerId)>,
+    /// Peers in the address book.
+    known: u32,
+    /// Random numbers drawn so far.
+    draws: u64,
+    random: RandomState,
+    panicked: Arc<Notify>,
+}
+
+impl Driver {
+    async fn run(&mut self, swarm: &mut Swarm<Behaviour>) -> Exit {
+        loop {
+            for channel in self.inbox.pump() {
+                // Fails when the stream timed out meanwhile: the sender will try again, and a duplicate is tolerated.
+                drop(
+                    swarm
+                        .behaviour_mut()
+                        .exchange
+                        .send_response(channel, Bytes::new()),
+                );
+            }
+            let due = self.timers.first().map(|&(at, _)| at);
+            tokio::select! {
+                happened = swarm.select_next_some() => self.on_swarm(swarm, happened),
+                () = self.shared.wake.notified() => self.on_wake(swarm),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(swarm, command),
+                    None => return Exit::Stopped,
+                },
+                Some(answer) = self.answers.recv() => Self::on_answer(swarm, answer),
+                () = self.inbox.room(), if !self.inbox.is_clear() => {}
+                () = sleep_until(due), if due.is_some() => self.on_due(swarm),
+                () = self.panicked.notified() => return Exit::Panicked,
+                () = self.shared.stop.notified() => return Exit::Stopped,
+                () = self.inbox.closed() => return Exit::Stopped,
+            }
+        }
+    }
+
+    /// Outboxes have fresh messages, or the address book has new entries.
+    fn on_wake(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let mut book = self.shared.book();
+        let added = std::mem::take(&mut book.added);
+        let dirty = std::mem::take(&mut book.dirty);
+        for id in &dirty {
+            if let Some(peer) = book.peers.get_mut(id) {
+                peer.dirty = false;
+            }
+        }
+        drop(book);
+        for peer in added {
+            self.admit(swarm, peer);
+        }
+        for peer in dirty {
+            self.flush(swarm, peer);
+        }
+    }
+
+    /// A peer is in the address book: no limit holds it off, and it is dialled.
+    fn admit(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let limits = &mut swarm.behaviour_mut().limits;
+        if !limits.is_bypassed(&peer) {
+            limits.bypass_peer_id(&peer);
+            self.known = self.known.saturating_add(1);
+            let strangers = self.config.limits.strangers_max;
+            *limits.limits_mut() = behaviour::stranger_limits(strangers, self.known);
+        }
+        if self.links.entry(peer).or_default().connections == 0 {
+            self.schedule(peer, self.turn(peer));
+        }
+    }
+
+    /// After a restart: the whole address book.
+    fn readmit(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let book = self.shared.book();
+        let known = book.peers.iter().filter(|(_, peer)| peer.addr.is_some());
+        let known: Vec<PeerId> = known.map(|(&id, _)| id).collect();
+        drop(book);
+        self.known = 0;
+        for peer in known {
+            self.admit(swarm, peer);
+        }
+    }
+
+    /// After a panic: no connection, no stream, no timer is left; frames wait to be sent again.
+    fn reset(&mut self) {
+        self.pending.clear(); // drops the askers' channels: they are told
+        self.timers.clear();
+        let gone: Vec<PeerId> = self
+            .links
+            .iter_mut()
+            .filter_map(|(&peer, link)| {
+                link.due = None;
+                link.in_flight = false;
+                link.questions = 0;
+                (std::mem::take(&mut link.connections) > 0).then_some(peer)
+            })
+            .collect();
+        for peer in gone {
+            self.on_disconnected(peer);
+        }
+    }
+
+    fn on_command(&mut self, swarm: &mut Swarm<Behaviour>, command: Command) {
+        match command {
+            Command::Request { peer, body, answer } => self.ask(swarm, peer, body, answer),
+            Command::Publish { topic, body } => {
+                let topic = libp2p::gossipsub::TopicHash::from_raw(topic);
+                match swarm.behaviour_mut().gossip.publish(topic, body) {
+                    // A duplicate is on its way already, ours or another's.
+                    Ok(_) | Err(libp2p::gossipsub::PublishError::Duplicate) => {}
+                    Err(error) => {
+                        count(&self.shared.counters.gossip_unsent, 1);
+                        tracing::debug!(%error, "gossip not sent");
+                    }
+                }
+            }
+            #[cfg(test)]
+            Command::Panic => panic!("asked to by a test"),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        body: Bytes,
+        answer: oneshot::Sender<Result<Bytes, RequestError>>,
+    ) {
+        let link = self
+            .links
+            .get_mut(&peer)
+            .filter(|link| link.connections > 0);
+        let refusal = match link {
+            // libp2p would dial addresses it does not have and keep the question meanwhile.
+            None => RequestError::NotConnected,
+            Some(link) if link.questions >= self.config.limits.requests_per_peer_max => {
+                RequestError::Busy
+            }
+            Some(link) => {
+                link.questions = link.questions.saturating_add(1);
+                let question = Request::Out(Outgoing::Question(body));
+                let id = swarm.behaviour_mut().exchange.send_request(&peer, question);
+                self.pending.insert(id, Pending::Question { peer, answer });
+                return;
+            }
+        };
+        // The asker may have given up by now.
+        drop(answer.send(Err(refusal)));
+    }
+
+    fn on_answer(swarm: &mut Swarm<Behaviour>, answer: Answer) {
+        match answer {
+            Answer::Reply(channel, body) => {
+                // Fails when the asker is gone: there is nobody to tell.
+                drop(swarm.behaviour_mut().exchange.send_response(channel, body));
+            }
+            Answer::Verdict(id, verdict) => {
+                let known = swarm
+                    .behaviour_mut()
+                    .gossip
+                    .report_message_validation_result(&id.message, &id.source, verdict.into());
+                if !known {
+                    tracing::debug!("verdict on a message that is no longer kept");
+                }
+            }
+        }
+    }
+
+    /// Sends the peer's next frame, if none is under way and none waits for its second chance.
+    fn flush(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        if link.connections == 0 || link.in_flight || link.due.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let limits = &self.config.limits;
+        let mut expired = 0;
+        if let Some(frame) = &link.frame
+            && now.saturating_duration_since(frame.first_sent) > limits.frame_age_max
+        {
+            expired = frame.count;
+            link.frame = None;
+        }
+        if link.frame.is_none()
+            && let Some(entry) = self.shared.book().peers.get_mut(&peer)
+        {
+            let (frame, stale) = entry.outbox.frame(now, limits.message_age_max);
+            link.frame = frame;
+            expired = stale.saturating_add(expired);
+        }
+        count(&self.shared.counters.messages_expired, expired);
+        let Some(frame) = &mut link.frame else {
+            return;
+        };
+        if frame.attempts > 0 {
+            count(&self.shared.counters.frames_retried, 1);
+        }
+        frame.attempts = frame.attempts.saturating_add(1);
+        link.in_flight = true;
+        let request = Request::Out(Outgoing::Messages(frame.body.clone()));
+        let id = swarm.behaviour_mut().exchange.send_request(&peer, request);
+        self.pending.insert(id, Pending::Frame(peer));
+    }
+
+    fn on_due(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let now = Instant::now();
+        while let Some(&(at, peer)) = self.timers.first() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            let Some(link) = self.links.get_mut(&peer) else {
+                continue;
+            };
+            link.due = None;
+            if link.connections > 0 {
+                self.flush(swarm, peer);
+            } else {
+                self.dial(swarm, peer);
+            }
+        }
+    }
+
+    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let addr = self
+            .shared
+            .book()
+            .peers
+            .get(&peer)
+            .and_then(|entry| entry.addr.clone());
+        let Some(addr) = addr else {
+            return;
+        };
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(vec![addr])
+            // Dialling from the listening port, libp2p's default, helps against NATs; among fixed addresses it only makes a connection dialled
+            // again collide with the remains of the last one.
+            .allocate_new_port()
+            .build();
+        if let Err(error) = swarm.dial(options) {
+            tracing::debug!(%peer, %error, "not dialled");
+            self.retry(peer);
+        }
+    }
+
+    /// Looks at the peer again after a wait that grows with its failures.
+    fn retry(&mut self, peer: PeerId) {
+        let wait = self.backoff(peer).saturating_add(self.turn(peer));
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.failures = link.failures.saturating_add(1);
+        }
+        self.schedule(peer, wait);
+    }
+
+    fn schedule(&mut self, peer: PeerId, wait: Duration) {
+        let now = Instant::now();
+        let at = now.checked_add(wait).unwrap_or(now);
+        if let Some(link) = self.links.get_mut(&peer) {
+            if let Some(old) = link.due.replace(at) {
+                self.timers.remove(&(old, peer));
+            }
+            self.timers.insert((at, peer));
+        }
+    }
+
+    fn unschedule(&mut self, peer: PeerId) {
+        if let Some(old) = self.links.get_mut(&peer).and_then(|link| link.due.take()) {
+            self.timers.remove(&(old, peer));
+        }
+    }
+
+    /// Exponential in the failures so far, drawn between half and the whole: peers that lost the same node do not all come back at once.
+    fn backoff(&mut self, peer: PeerId) -> Duration {
+        let limits = &self.config.limits;
+        let failures = self.links.get(&peer).map_or(0, |link| link.failures);
+        let doubled = 1u32.checked_shl(failures.min(20)).unwrap_or(u32::MAX);
+        let whole = limits
+            .backoff_min
+            .saturating_mul(doubled)
+            .min(limits.backoff_max);
+        self.draws = self.draws.wrapping_add(1);
+        // Keyed with system randomness; no secret hangs on it.
+        let draw = u32::from(self.random.hash_one((self.draws, peer)).to_le_bytes()[0]);
+        let half = whole.checked_div(2).unwrap_or_default();
+        let part = half
+            .saturating_mul(draw)
+            .checked_div(255)
+            .unwrap_or_default();
+        half.saturating_add(part)
+    }
+
+    /// How much longer we leave the dialling to the peer, see [`SECOND_DIALLER_DELAY`]. For a connected peer the wait is before a frame.
+    fn turn(&self, peer: PeerId) -> Duration {
+        let connected = self
+            .links
+            .get(&peer)
+            .is_some_and(|link| link.connections > 0);
+        if connected || self.shared.local < peer {
+            Duration::ZERO
+        } else {
+            SECOND_DIALLER_DELAY
+        }
+    }
+
+    /// The entry of a connected or known peer.
+    fn with_peer(&self, peer: PeerId, change: impl FnOnce(&mut Peer)) {
+        if let Some(entry) = self.shared.book().peers.get_mut(&peer) {
+            change(entry);
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    if let Some(at) = due {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}

@@ -1,0 +1,375 @@
+//! What libp2p reports, and what follows from it.
+
+use libp2p::{
+    PeerId, Swarm, gossipsub, identify, ping,
+    request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
+    swarm::SwarmEvent as Happened,
+};
+
+use super::super::{
+    behaviour::{Behaviour, BehaviourEvent},
+    codec::Request,
+    event::{GossipId, ReplySlot, RequestError, SwarmEvent, Verdict},
+    handle::{Peer, count},
+};
+use super::{Bytes, Driver, Pending};
+
+/// Connections a known peer may hold, since the limits do not apply to it: both sides dialled at once, and one more that is dying.
+const CONNECTIONS_PER_PEER_MAX: u32 = 3;
+/// Failures a peer of another network is charged with: it will not change its mind soon.
+const WRONG_NETWORK_FAILURES: u32 = 8;
+/// Characters of a foreign protocol name that are kept.
+const FOREIGN_NAME_MAX: usize = 128;
+
+impl From<Verdict> for gossipsub::MessageAcceptance {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Accept => Self::Accept,
+            Verdict::Reject => Self::Reject,
+            Verdict::Ignore => Self::Ignore,
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn on_swarm(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        happened: Happened<BehaviourEvent>,
+    ) {
+        match happened {
+            Happened::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(swarm, event),
+            Happened::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                num_established,
+                ..
+            } => {
+                if num_established.get() > CONNECTIONS_PER_PEER_MAX {
+                    swarm.close_connection(connection_id);
+                }
+                self.on_connection(swarm, peer_id, num_established.get());
+            }
+            Happened::ConnectionClosed {
+                peer_id,
+                num_established,
+                cause,
+                ..
+            } => {
+                tracing::debug!(peer = %peer_id, ?cause, "connection closed");
+                if let Some(link) = self.links.get_mut(&peer_id) {
+                    link.connections = num_established;
+                }
+                if num_established == 0 {
+                    self.on_disconnected(peer_id);
+                    self.retry_or_forget(peer_id);
+                }
+            }
+            Happened::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "dialling failed");
+                if self
+                    .links
+                    .get(&peer)
+                    .is_some_and(|link| link.connections == 0)
+                {
+                    self.retry_or_forget(peer);
+                }
+            }
+            Happened::NewListenAddr { address, .. } if address != self.config.listen => {
+                self.inbox.push(SwarmEvent::Listening(address), None, None);
+            }
+            Happened::ListenerClosed { reason, .. } => {
+                // Accepting can fail for good only by an error of the system; connections that stand are kept.
+                tracing::error!(?reason, "no longer listening");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, connections: u32) {
+        self.links.entry(peer).or_default().connections = connections;
+        if connections > 1 {
+            return;
+        }
+        let mut book = self.shared.book();
+        let entry = book.peers.entry(peer);
+        entry
+            .or_insert_with(|| Peer::new(&self.config.limits))
+            .connected = true;
+        drop(book);
+        self.notify(SwarmEvent::Connected(peer));
+        self.unschedule(peer);
+        self.flush(swarm, peer);
+    }
+
+    /// The last connection is gone: tells the application and clears what was true of the connection.
+    pub(super) fn on_disconnected(&mut self, peer: PeerId) {
+        self.with_peer(peer, |entry| {
+            entry.connected = false;
+            entry.round_trip = None;
+            entry.topics.clear();
+        });
+        self.notify(SwarmEvent::Disconnected(peer));
+    }
+
+    /// Known peers are dialled again; strangers leave nothing behind.
+    fn retry_or_forget(&mut self, peer: PeerId) {
+        let mut book = self.shared.book();
+        let known = book
+            .peers
+            .get(&peer)
+            .is_some_and(|entry| entry.addr.is_some());
+        if known {
+            drop(book);
+            self.retry(peer);
+        } else {
+            book.peers.remove(&peer);
+            drop(book);
+            self.unschedule(peer);
+            self.links.remove(&peer);
+        }
+    }
+
+    /// Changes of connections: never dropped for a slow application, except where peers come and go by the thousand meanwhile.
+    fn notify(&mut self, event: SwarmEvent) {
+        if self.inbox.has_room(1, 0) {
+            self.inbox.push(event, None, None);
+        } else {
+            count(&self.shared.counters.inbound_refused, 1);
+        }
+    }
+
+    fn on_exchange(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        event: request_response::Event<Request, Bytes>,
+    ) {
+        match event {
+            request_response::Event::Message {
+                peer,
+                message:
+                    Message::Request {
+                        request, channel, ..
+                    },
+                ..
+            } => self.on_request(peer, request, channel),
+            request_response::Event::Message {
+                message:
+                    Message::Response {
+                        request_id,
+                        response,
+                    },
+                ..
+            } => self.on_response(swarm, request_id, response),
+            request_response::Event::OutboundFailure {
+                request_id, error, ..
+            } => self.on_failure(request_id, &error),
+            request_response::Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "inbound stream failed");
+            }
+            request_response::Event::ResponseSent { .. } => {}
+        }
+    }
+
+    /// A frame or a question came in. Dropping `channel` is how a sender learns that it was refused.
+    fn on_request(&mut self, from: PeerId, request: Request, channel: ResponseChannel<Bytes>) {
+        match request {
+            Request::Messages(bodies, mut budget) => {
+                let bytes = bodies.iter().map(Bytes::len).fold(0, usize::saturating_add);
+                if !self.inbox.has_room(bodies.len(), bytes) {
+                    count(&self.shared.counters.inbound_refused, 1);
+                    return;
+                }
+                let received = u64::try_from(bodies.len()).unwrap_or(u64::MAX);
+                count(&self.shared.counters.messages_received, received);
+                let mut channel = Some(channel);
+                let mut bodies = bodies.into_iter().peekable();
+                // An empty frame is nothing an honest peer sends; it is not answered.
+                while let Some(body) = bodies.next() {
+                    let last = bodies.peek().is_none();
+                    let acknowledge = channel.take_if(|_| last);
+                    let budget = budget.take_if(|_| last);
+                    self.inbox
+                        .push(SwarmEvent::Message { from, body }, acknowledge, budget);
+                }
+            }
+            Request::Question(body, budget) => {
+                // Without a handle nobody could hand the answer back.
+                let Some(answers) = self.reply_to.upgrade() else {
+                    return;
+                };
+                if !self.inbox.has_room(1, body.len()) {
+                    count(&self.shared.counters.inbound_refused, 1);
+                    return;
+                }
+                let reply = ReplySlot { channel, answers };
+                self.inbox
+                    .push(SwarmEvent::Request { from, body, reply }, None, budget);
+            }
+            // Only ever made on the writing side.
+            Request::Out(_) => {}
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        id: OutboundRequestId,
+        response: Bytes,
+    ) {
+        match self.pending.remove(&id) {
+            Some(Pending::Frame(peer)) => {
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.in_flight = false;
+                    link.failures = 0;
+                    let sent = link.frame.take().map_or(0, |frame| frame.count);
+                    count(&self.shared.counters.messages_sent, sent);
+                }
+                self.flush(swarm, peer);
+            }
+            Some(Pending::Question { peer, answer }) => {
+                self.question_done(peer);
+                // The asker may have given up.
+                drop(answer.send(Ok(response)));
+            }
+            None => {}
+        }
+    }
+
+    fn on_failure(&mut self, id: OutboundRequestId, error: &OutboundFailure) {
+        match self.pending.remove(&id) {
+            Some(Pending::Frame(peer)) => {
+                tracing::debug!(%peer, %error, "frame not acknowledged");
+                let Some(link) = self.links.get_mut(&peer) else {
+                    return;
+                };
+                link.in_flight = false;
+                // Without a connection the next one sends it.
+                if link.connections > 0 {
+                    self.retry(peer);
+                }
+            }
+            Some(Pending::Question { peer, answer }) => {
+                self.question_done(peer);
+                let error = match error {
+                    OutboundFailure::DialFailure => RequestError::NotConnected,
+                    OutboundFailure::Timeout => RequestError::Timeout,
+                    OutboundFailure::UnsupportedProtocols => RequestError::WrongProtocol,
+                    OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => {
+                        RequestError::NoAnswer
+                    }
+                };
+                // The asker may have given up.
+                drop(answer.send(Err(error)));
+            }
+            None => {}
+        }
+    }
+
+    fn question_done(&mut self, peer: PeerId) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.questions = link.questions.saturating_sub(1);
+        }
+    }
+
+    fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source: from,
+                message_id,
+                message,
+            } => {
+                let body = Bytes::from(message.data);
+                // Gossip comes by many ways and again in the next epoch: it is what a slow application can miss.
+                if !self.inbox.is_clear() {
+                    count(&self.shared.counters.gossip_ignored, 1);
+                    let ignore = gossipsub::MessageAcceptance::Ignore;
+                    swarm
+                        .behaviour_mut()
+                        .gossip
+                        .report_message_validation_result(&message_id, &from, ignore);
+                    return;
+                }
+                let topic = message.topic.into_string();
+                let id = GossipId {
+                    message: message_id,
+                    source: from,
+                };
+                let event = SwarmEvent::Gossip {
+                    from,
+                    topic,
+                    id,
+                    body,
+                };
+                self.inbox.push(event, None, None);
+            }
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                self.with_peer(peer_id, |entry| {
+                    entry.topics.insert(topic.into_string());
+                });
+            }
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                self.with_peer(peer_id, |entry| {
+                    entry.topics.remove(topic.as_str());
+                });
+            }
+            gossipsub::Event::GossipsubNotSupported { peer_id } => {
+                tracing::debug!(peer = %peer_id, "peer does not gossip");
+            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                tracing::debug!(peer = %peer_id, "peer is slow to take gossip");
+            }
+        }
+    }
+
+    fn on_identify(&mut self, swarm: &mut Swarm<Behaviour>, event: identify::Event) {
+        let identify::Event::Received { peer_id, info, .. } = event else {
+            return;
+        };
+        if info.protocol_version == self.config.protocol {
+            return;
+        }
+        let protocol: String = info
+            .protocol_version
+            .chars()
+            .take(FOREIGN_NAME_MAX)
+            .collect();
+        tracing::warn!(peer = %peer_id, %protocol, "peer of another network");
+        if let Some(link) = self.links.get_mut(&peer_id) {
+            link.failures = link.failures.max(WRONG_NETWORK_FAILURES);
+        }
+        self.notify(SwarmEvent::WrongNetwork {
+            peer: peer_id,
+            protocol,
+        });
+        if swarm.disconnect_peer_id(peer_id).is_err() {
+            tracing::debug!(peer = %peer_id, "gone already");
+        }
+    }
+
+    fn on_ping(&mut self, swarm: &mut Swarm<Behaviour>, event: ping::Event) {
+        match event.result {
+            Ok(round_trip) => {
+                // A connection that carries is the end of a row of failures; one that only opens and closes is not.
+                if let Some(link) = self.links.get_mut(&event.peer) {
+                    link.failures = 0;
+                }
+                self.with_peer(event.peer, |entry| entry.round_trip = Some(round_trip));
+            }
+            Err(ping::Failure::Unsupported) => {}
+            Err(error) => {
+                // libp2p only reports it. A connection whose other end is gone without a word would keep its frame until the stream times out,
+                // again and again; closed, it is dialled anew.
+                tracing::debug!(peer = %event.peer, %error, "ping failed");
+                swarm.close_connection(event.connection);
+            }
+        }
+    }
+}

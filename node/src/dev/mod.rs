@@ -1,0 +1,10 @@
+//! `smt-node dev`: a whole local network in one process, every replica with its own libp2p swarm, store and endpoint.
+
+pub mod cli;
+pub mod network;
+pub mod shape;
+pub mod state;
+
+pub use cli::DevCommand;
+pub use network::{DevNetwork, DevOptions};
+pub use shape::Shape;

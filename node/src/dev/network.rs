@@ -1,0 +1,385 @@
+//! A running development network.
+
+use super::shape::{FAUCET_DEFAULT, FAUCET_MAX, Shape};
+use super::state::StateDir;
+use crate::clock::Clock;
+use crate::keys::ReplicaSecrets;
+use crate::replica::ReplicaHandle;
+use crate::replica::ingress::Answerer;
+use crate::replica::start::{self, Opened, StartError, StartReplica, Started};
+use crate::rpc::config::RpcConfig;
+use crate::rpc::server::{self, BindError, Listener, Server};
+use crate::serve::{FaucetKey, Local, NetworkView, NodeBackend, forward};
+use crate::store::StoreContext;
+use smt_consensus::{Network, Params};
+use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId, keypair_from_seed};
+use smt_gossip::topology::Topology;
+use smt_ledger::GenesisState;
+use smt_types::message::NodeId;
+use smt_types::{Digest, Genesis};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Full mesh up to this many replicas; above, each speaks to its committee and to its own place in neighbouring shards.
+const FULL_MESH_MAX: usize = 27;
+
+/// Block cache of all stores together, bytes.
+const CACHE_BYTES: usize = 64 << 20;
+/// Write buffers of all stores together, bytes.
+const WRITE_BUFFER_BYTES: usize = 32 << 20;
+
+/// Ports tried one after another when the wanted one is busy.
+const PORTS_TRIED: u16 = 1000;
+
+/// What a development network is started with.
+#[derive(Clone, Debug)]
+pub struct DevOptions {
+    /// Its shape.
+    pub shape: Shape,
+    /// First port of the endpoints; 0 lets the system choose all.
+    pub rpc_port: u16,
+    /// Take the next free port when one is busy, rather than refuse.
+    pub next_port: bool,
+    /// Settings of the endpoints.
+    pub rpc: RpcConfig,
+}
+
+/// Why a development network does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DevError {
+    /// A replica does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The genesis does not hold together.
+    #[error("building the genesis state")]
+    Genesis(#[from] smt_ledger::LedgerError),
+    /// The genesis file is refused.
+    #[error("the genesis is refused")]
+    GenesisFile(#[from] smt_types::genesis::GenesisError),
+    /// An endpoint's port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// An endpoint does not start.
+    #[error("starting the endpoint on {0}")]
+    Serve(SocketAddr, #[source] std::io::Error),
+    /// A key is refused by libp2p.
+    #[error("making the identity of replica {0}")]
+    Identity(NodeId, #[source] smt_gossip::swarm::SpawnError),
+    /// A thread ended in a panic.
+    #[error("a thread that opened a store panicked")]
+    Panicked,
+    /// The network did not become ready.
+    #[error("the network is not ready after {0:?}: {1}")]
+    NotReady(Duration, String),
+}
+
+/// One replica of the network; its endpoint stays when the replica stops.
+struct Member {
+    listen: Multiaddr,
+    rpc: SocketAddr,
+    running: Option<Running>,
+}
+
+struct Running {
+    handle: Arc<ReplicaHandle>,
+    thread: std::thread::JoinHandle<()>,
+    server: Server,
+}
+
+/// A development network in this process.
+pub struct DevNetwork {
+    shape: Shape,
+    view: Arc<NetworkView>,
+    places: Arc<BTreeMap<PeerId, NodeId>>,
+    context: StoreContext,
+    state: StateDir,
+    rpc: RpcConfig,
+    members: BTreeMap<NodeId, Member>,
+}
+
+impl DevNetwork {
+    /// Opens every store, starts every replica, connects them and serves their endpoints.
+    ///
+    /// # Errors
+    /// [`DevError`]; replicas that were started already end with the process.
+    pub async fn start(options: DevOptions, state: StateDir) -> Result<DevNetwork, DevError> {
+        let clock = Clock::start();
+        let shape = options.shape;
+        let genesis = Arc::new(shape.genesis());
+        let committees = genesis.check()?;
+        let GenesisState { headers, supply, genesis_hash, .. } = GenesisState::build(&genesis, &committees)?;
+        let genesis_hash = Digest(*genesis_hash.as_bytes());
+        let network = Arc::new(Network {
+            id: genesis.network,
+            level: genesis.level,
+            committees: committees.into_iter().map(Arc::new).collect(),
+            supply,
+            genesis_headers: headers,
+        });
+        let mut peers = BTreeMap::new();
+        for node in shape.nodes() {
+            let mut seed = ReplicaSecrets::development(shape.seed, node).identity_seed();
+            let keypair = keypair_from_seed(&mut seed).map_err(|source| DevError::Identity(node, source))?;
+            peers.insert(node, keypair.public().to_peer_id());
+        }
+        let places = Arc::new(peers.iter().map(|(node, peer)| (*peer, *node)).collect());
+        let view = Arc::new(NetworkView { genesis, genesis_hash, network, peers, clock });
+        let mut dev = DevNetwork {
+            shape,
+            view,
+            places,
+            context: StoreContext::new(CACHE_BYTES, WRITE_BUFFER_BYTES),
+            state,
+            rpc: options.rpc.clone(),
+            members: BTreeMap::new(),
+        };
+        // Ports first: a busy one should be said before any store is created.
+        let listeners = dev.bind_all(options.rpc_port, options.next_port)?;
+        let opened = dev.open_all()?;
+        for ((node, opened), listener) in opened.into_iter().zip(listeners) {
+            dev.launch(node, opened, listener).await?;
+        }
+        dev.connect_all();
+        Ok(dev)
+    }
+
+    fn bind_all(&self, first: u16, next: bool) -> Result<Vec<Listener>, DevError> {
+        let mut port = first;
+        let mut listeners = Vec::new();
+        for _ in self.shape.nodes() {
+            let mut tried = 0u16;
+            let listener = loop {
+                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+                match server::bind(address) {
+                    Ok(listener) => break listener,
+                    Err(BindError::PortInUse { .. }) if next && first != 0 && tried < PORTS_TRIED => {
+                        tried = tried.saturating_add(1);
+                        port = port.saturating_add(1);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            listeners.push(listener);
+            if first != 0 {
+                port = port.saturating_add(1);
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn plan(&self, node: NodeId, listen: Multiaddr) -> StartReplica {
+        let epoch_us = u64::from(self.shape.epoch_ms).saturating_mul(1000);
+        let params = Params { epoch_us, view_timeout_us: (epoch_us / 2).clamp(200_000, 2_000_000), ..Params::default() };
+        StartReplica {
+            node,
+            secrets: ReplicaSecrets::development(self.shape.seed, node),
+            dir: self.state.replica(node),
+            network: self.view.network.clone(),
+            genesis: self.view.genesis.clone(),
+            genesis_hash: self.view.genesis_hash,
+            params,
+            listen,
+            places: self.places.clone(),
+            clock: self.view.clock,
+        }
+    }
+
+    /// Opens all stores side by side: creating one costs a dozen syncs, and they wait for the disk, not for the CPU.
+    fn open_all(&self) -> Result<Vec<(NodeId, Opened)>, DevError> {
+        let nodes = self.shape.nodes();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = nodes
+                .iter()
+                .map(|node| {
+                    let (plan, context) = (self.plan(*node, any_port()), &self.context);
+                    (*node, scope.spawn(move || start::open(plan, context)))
+                })
+                .collect();
+            let joined = threads.into_iter().map(|(node, thread)| match thread.join() {
+                Ok(opened) => Ok((node, opened?)),
+                Err(_) => Err(DevError::Panicked),
+            });
+            joined.collect()
+        })
+    }
+
+    async fn launch(&mut self, node: NodeId, opened: Opened, listener: Listener) -> Result<(), DevError> {
+        let rpc = listener.local_addr();
+        let faucet = FaucetKey {
+            key: self.shape.faucet(node).key,
+            amount_default: FAUCET_DEFAULT,
+            amount_max: FAUCET_MAX,
+        };
+        let mut local: Option<Arc<Local>> = None;
+        let view = self.view.clone();
+        let Started { handle, thread } = start::start(opened, |handle| -> Answerer {
+            let made = Arc::new(Local::new(handle.clone(), view, Some(faucet)));
+            local = Some(made.clone());
+            Arc::new(forward::answerer(made))
+        })
+        .await?;
+        let Some(local) = local else { return Err(DevError::Panicked) };
+        let backend = Arc::new(NodeBackend::new(local));
+        let server = listener.serve(backend, self.rpc.clone()).map_err(|error| DevError::Serve(rpc, error))?;
+        let listen = handle.swarm().listen_addr().clone();
+        self.members.insert(node, Member { listen, rpc, running: Some(Running { handle, thread, server }) });
+        Ok(())
+    }
+
+    /// Whom a replica dials.
+    fn partners(&self, node: NodeId) -> Vec<NodeId> {
+        let all = self.members.keys().copied().filter(|other| *other != node);
+        if self.members.len() <= FULL_MESH_MAX {
+            return all.collect();
+        }
+        let neighbours = Topology::new(node.shard.level())
+            .and_then(|topology| topology.neighbours(node.shard.index()))
+            .map(|shards| shards.into_iter().collect::<Vec<u32>>())
+            .unwrap_or_default();
+        // The own place in every shard keeps any shard one step away; neighbours carry the gossip.
+        all.filter(|other| {
+            other.shard == node.shard || other.replica == node.replica || neighbours.contains(&other.shard.index()) && other.replica.0 == node.replica.0
+        })
+        .collect()
+    }
+
+    fn connect(&self, node: NodeId) {
+        let Some(running) = self.members.get(&node).and_then(|member| member.running.as_ref()) else { return };
+        for other in self.partners(node) {
+            let (Some(peer), Some(member)) = (self.view.peers.get(&other), self.members.get(&other)) else { continue };
+            running.handle.swarm().add_peer(PeerAddr { peer: *peer, addr: member.listen.clone() });
+        }
+    }
+
+    fn connect_all(&self) {
+        for node in self.members.keys() {
+            self.connect(*node);
+        }
+    }
+
+    /// Waits until every running replica votes and sees its whole running committee and gossip partners.
+    ///
+    /// # Errors
+    /// [`DevError::NotReady`] after `patience`.
+    pub async fn wait_ready(&self, patience: Duration) -> Result<(), DevError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let waiting = self.members.iter().find_map(|(node, member)| {
+                let running = member.running.as_ref()?;
+                let status = running.handle.status();
+                if let Some(reason) = status.stopped.or(status.not_voting) {
+                    return Some(format!("replica {node}: {reason}"));
+                }
+                let connected = running.handle.swarm().connected().len();
+                let wanted = self.partners(*node).iter().filter(|other| self.is_running(**other)).count();
+                let ready = status.voting && connected >= wanted;
+                (!ready).then(|| format!("replica {node} has {connected} of {wanted} connections, votes: {}", status.voting))
+            });
+            match waiting {
+                None => return Ok(()),
+                Some(reason) if Instant::now() >= deadline => return Err(DevError::NotReady(patience, reason)),
+                Some(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    fn is_running(&self, node: NodeId) -> bool {
+        self.members.get(&node).is_some_and(|member| member.running.is_some())
+    }
+
+    /// Stops one replica: its thread, its network and its endpoint. The others go on.
+    pub async fn stop_replica(&mut self, node: NodeId) {
+        let Some(running) = self.members.get_mut(&node).and_then(|member| member.running.take()) else { return };
+        stop(running).await;
+    }
+
+    /// Starts a stopped replica again, from its store, at its old addresses.
+    ///
+    /// # Errors
+    /// [`DevError`].
+    pub async fn start_replica(&mut self, node: NodeId) -> Result<(), DevError> {
+        let Some(member) = self.members.get(&node).filter(|member| member.running.is_none()) else { return Ok(()) };
+        let (listen, rpc) = (member.listen.clone(), member.rpc);
+        let (plan, context) = (self.plan(node, listen), self.context.clone());
+        let opened = tokio::task::block_in_place(|| start::open(plan, &context))?;
+        let listener = server::bind(rpc)?;
+        self.launch(node, opened, listener).await?;
+        self.connect(node);
+        Ok(())
+    }
+
+    /// Stops everything; at most a few seconds.
+    pub async fn stop(mut self) {
+        let running: Vec<Running> = self.members.values_mut().filter_map(|member| member.running.take()).collect();
+        futures::future::join_all(running.into_iter().map(stop)).await;
+        self.state.clean();
+    }
+
+    /// The shape.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The genesis hash.
+    #[must_use]
+    pub fn genesis_hash(&self) -> Digest {
+        self.view.genesis_hash
+    }
+
+    /// The genesis file.
+    #[must_use]
+    pub fn genesis(&self) -> &Arc<Genesis> {
+        &self.view.genesis
+    }
+
+    /// Where the state is kept.
+    #[must_use]
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// Endpoint of every replica, in shard and replica order.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(NodeId, SocketAddr)> {
+        self.members.iter().map(|(node, member)| (*node, member.rpc)).collect()
+    }
+
+    /// A running replica.
+    #[must_use]
+    pub fn replica(&self, node: NodeId) -> Option<&Arc<ReplicaHandle>> {
+        self.members.get(&node)?.running.as_ref().map(|running| &running.handle)
+    }
+
+    /// The first replica that has stopped by itself, and why.
+    #[must_use]
+    pub fn failure(&self) -> Option<(NodeId, String)> {
+        self.members.iter().find_map(|(node, member)| {
+            let stopped = member.running.as_ref()?.handle.status().stopped?;
+            Some((*node, stopped))
+        })
+    }
+}
+
+fn any_port() -> Multiaddr {
+    static ANY: OnceLock<Multiaddr> = OnceLock::new();
+    ANY.get_or_init(|| "/ip4/127.0.0.1/tcp/0".parse().unwrap_or_else(|_| Multiaddr::empty())).clone()
+}
+
+async fn stop(running: Running) {
+    let Running { handle, thread, server } = running;
+    // Requests in progress get a moment; then the core commits and ends, then the network.
+    let graceful = server.shutdown(Duration::from_millis(500)).await;
+    if !graceful {
+        tracing::debug!(node = %handle.node(), "requests were cut off");
+    }
+    handle.stop();
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    if !matches!(joined, Ok(Ok(()))) {
+        tracing::error!(node = %handle.node(), "the replica's thread panicked");
+    }
+    handle.swarm().shutdown().await;
+}

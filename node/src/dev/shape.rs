@@ -1,0 +1,131 @@
+//! The shape of a development network and the genesis that follows from it.
+
+use crate::keys::{ReplicaSecrets, development_seed};
+use smt_types::crypto::SecretKey;
+use smt_types::hash::{self, Domain};
+use smt_types::message::NodeId;
+use smt_types::{Amount, Bounded, Genesis, NetworkId, ReplicaIndex, ShardAddress};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Base units of each printed account.
+pub const ACCOUNT_AMOUNT: u64 = 1_000_000_000;
+/// Base units of each replica's faucet account.
+pub const FAUCET_AMOUNT: u64 = 1_000_000_000_000;
+/// What the faucet gives when no amount is asked for.
+pub const FAUCET_DEFAULT: u64 = 1_000_000;
+/// The most the faucet gives at once.
+pub const FAUCET_MAX: u64 = 1_000_000_000;
+
+/// Everything a development network's genesis depends on: equal shapes give equal networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Number of shards: 1, 3 or 9.
+    pub shards: u16,
+    /// Replicas per shard: 3 or 9.
+    pub replicas: u8,
+    /// What all keys are derived from.
+    pub seed: u64,
+    /// Length of an epoch, milliseconds.
+    pub epoch_ms: u32,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { shards, replicas, seed, epoch_ms } = self;
+        write!(f, "{shards} shards × {replicas} replicas, seed {seed}, epochs of {epoch_ms} ms")
+    }
+}
+
+/// A funded account of a development network.
+pub struct DevAccount {
+    /// Its secret seed: the same for everyone who knows the network's seed.
+    pub seed: [u8; 32],
+    /// Its key.
+    pub key: SecretKey,
+    /// Its home shard.
+    pub shard: ShardAddress,
+}
+
+impl Shape {
+    /// h.
+    #[must_use]
+    pub fn level(&self) -> u8 {
+        match self.shards {
+            1 => 0,
+            3 => 1,
+            _ => 2,
+        }
+    }
+
+    /// All places, in shard order.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let replicas = self.replicas;
+        ShardAddress::all(self.level())
+            .flat_map(|shard| (0..replicas).map(move |r| NodeId { shard, replica: ReplicaIndex(r) }))
+            .collect()
+    }
+
+    /// A network number of its own per seed and size, so that a payment for one development network is none for another.
+    #[must_use]
+    pub fn network(&self) -> NetworkId {
+        let digest = hash::hash_of(Domain::DevelopmentSeed, &("network", self.shards, self.replicas, self.seed, self.epoch_ms));
+        let [a, b, c, d, ..] = digest.0;
+        // The upper half of the range is for development networks.
+        NetworkId(u32::from_le_bytes([a, b, c, d]) | 0x8000_0000)
+    }
+
+    /// The printed accounts: ten or one per shard, spread evenly over the shards.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<DevAccount> {
+        let shards: Vec<ShardAddress> = ShardAddress::all(self.level()).collect();
+        let count = shards.len().max(10);
+        let homes = shards.into_iter().cycle().take(count);
+        homes.enumerate().map(|(place, shard)| self.account_in("account", place, shard)).collect()
+    }
+
+    /// A replica's own faucet account, in its own shard.
+    #[must_use]
+    pub fn faucet(&self, node: NodeId) -> DevAccount {
+        self.account_in("faucet", usize::from(node.replica.0), node.shard)
+    }
+
+    fn account_in(&self, what: &str, place: usize, shard: ShardAddress) -> DevAccount {
+        let place = u64::try_from(place).unwrap_or(u64::MAX);
+        let mut attempt = 0u64;
+        loop {
+            let seed = development_seed(self.seed, what, &(place, shard, attempt));
+            let key = SecretKey::from_seed(seed);
+            // One address in 3^h falls into the wanted shard.
+            if shard.contains(&key.public().address()) {
+                return DevAccount { seed, key, shard };
+            }
+            attempt = attempt.wrapping_add(1);
+        }
+    }
+
+    /// The genesis.
+    #[must_use]
+    pub fn genesis(&self) -> Genesis {
+        let nodes = self.nodes();
+        let committee = |shard: ShardAddress| {
+            let keys = nodes.iter().filter(|node| node.shard == shard);
+            Bounded::truncated(keys.map(|node| ReplicaSecrets::development(self.seed, *node).public()).collect())
+        };
+        let faucets: Vec<_> = nodes.iter().map(|node| self.faucet(*node).key.public().address()).collect();
+        let mut accounts: Vec<_> = faucets.iter().map(|address| (*address, Amount(FAUCET_AMOUNT))).collect();
+        accounts.extend(self.accounts().iter().map(|a| (a.key.public().address(), Amount(ACCOUNT_AMOUNT))));
+        accounts.sort_unstable_by_key(|(address, _)| *address);
+        Genesis {
+            network: self.network(),
+            development: true,
+            level: self.level(),
+            epoch_ms: self.epoch_ms,
+            committees: Bounded::truncated(ShardAddress::all(self.level()).map(committee).collect()),
+            accounts: Bounded::truncated(accounts),
+            faucets: Bounded::truncated(faucets),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the core reads: the store, below the writes of the present burst that are not committed yet.
+
+use crate::store::{Durability, KeyRange, Order, Store, StoreError, WriteSet};
+use smt_consensus::{Column, Reader, Write};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Pending = BTreeMap<(Column, Vec<u8>), Option<Vec<u8>>>;
+
+/// A [`Reader`] that sees earlier steps of the same burst. A failed read answers nothing and is remembered: the burst must
+/// then be thrown away, because "no record" may be wrong.
+#[derive(Debug)]
+pub struct Disk {
+    store: Arc<Store>,
+    pending: Pending,
+    failed: RefCell<Option<StoreError>>,
+}
+
+impl Disk {
+    /// A reader over `store`.
+    #[must_use]
+    pub fn new(store: Arc<Store>) -> Disk {
+        Disk { store, pending: Pending::new(), failed: RefCell::new(None) }
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Takes the writes of a step.
+    pub fn push(&mut self, writes: impl IntoIterator<Item = Write>) {
+        for write in writes {
+            self.pending.insert((write.column, write.key), write.value);
+        }
+    }
+
+    /// The first failed read since the start, if any.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.failed.borrow_mut().take()
+    }
+
+    /// Commits everything pushed, as one atomic set.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store takes no further commit then.
+    pub fn commit(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.pending.is_empty() && matches!(durability, Durability::Buffered) {
+            return Ok(());
+        }
+        let mut set = WriteSet::new();
+        for ((column, key), value) in &self.pending {
+            match value {
+                Some(value) => set.put((*column).into(), key, value.clone()),
+                None => set.delete((*column).into(), key),
+            }
+        }
+        self.store.commit(set, durability)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn remember(&self, error: StoreError) {
+        self.failed.borrow_mut().get_or_insert(error);
+    }
+}
+
+impl Reader for Disk {
+    fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>> {
+        if let Some(value) = self.pending.get(&(column, key.to_vec())) {
+            return value.clone();
+        }
+        self.store.get(column.into(), key).unwrap_or_else(|error| {
+            self.remember(error);
+            None
+        })
+    }
+
+    fn range(&self, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let lower = if from < prefix { prefix } else { from };
+        let fresh: Vec<(&Vec<u8>, &Option<Vec<u8>>)> = self
+            .pending
+            .range((column, lower.to_vec())..)
+            .take_while(|((c, key), _)| *c == column && key.starts_with(prefix))
+            .map(|((_, key), value)| (key, value))
+            .collect();
+        let range = KeyRange::prefix(prefix).from(lower);
+        // Every pending deletion may hide one stored row.
+        let wanted = limit.saturating_add(fresh.len());
+        let stored = self.store.scan(column.into(), &range, Order::Ascending, wanted).unwrap_or_else(|error| {
+            self.remember(error);
+            Vec::new()
+        });
+        if fresh.is_empty() {
+            return stored;
+        }
+        let mut merged: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+            stored.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        for (key, value) in fresh {
+            merged.insert(key.clone(), value.clone());
+        }
+        merged.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).take(limit).collect()
+    }
+}
+
+/// A [`Reader`] of committed records only, for queries outside the core's thread.
+pub struct Committed<'a>(pub &'a Store);
+
+impl Reader for Committed<'_> {
+    fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(column.into(), key).ok().flatten()
+    }
+
+    fn range(&self, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let lower = if from < prefix { prefix } else { from };
+        let range = KeyRange::prefix(prefix).from(lower);
+        self.0.scan(column.into(), &range, Order::Ascending, limit).unwrap_or_default()
+    }
+}

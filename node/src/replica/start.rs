@@ -1,0 +1,233 @@
+//! Opening a store into a running replica.
+
+use super::core::{Core, header_topic};
+use super::disk::Disk;
+use super::handle::{ReplicaHandle, Status};
+use super::hub::Hub;
+use super::ingress::{self, Answerer};
+use crate::clock::Clock;
+use crate::keys::ReplicaSecrets;
+use crate::store::{Durability, Store, StoreContext, StoreError};
+use smt_consensus::verify::Gate;
+use smt_consensus::{Config, Network, Params, Replica, archive};
+use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from_seed};
+use smt_ledger::ShardLedger;
+use smt_types::message::NodeId;
+use smt_types::{Digest, Genesis, RealChecker};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// Inputs that may wait for the core.
+const JOBS_MAX: usize = 1024;
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store does not open.
+    #[error("opening the store of replica {node}")]
+    Store {
+        /// The replica.
+        node: NodeId,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The stored state is not what the stored header commits to.
+    #[error("the state of replica {node} in {dir} has root {got}, its header of epoch {epoch} commits to {want}", dir = dir.display())]
+    Root {
+        /// The replica.
+        node: NodeId,
+        /// Its directory.
+        dir: PathBuf,
+        /// The epoch.
+        epoch: u64,
+        /// Root of the stored accounts.
+        got: Digest,
+        /// Root in the header.
+        want: Digest,
+    },
+    /// The ledger's records are damaged.
+    #[error("the ledger of replica {node} in {dir}", dir = dir.display())]
+    Ledger {
+        /// The replica.
+        node: NodeId,
+        /// Its directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: smt_ledger::LedgerError,
+    },
+    /// The genesis has no such replica.
+    #[error("the genesis has no replica {0}")]
+    NoSuchReplica(NodeId),
+    /// The swarm does not start.
+    #[error("starting the network of replica {node}")]
+    Swarm {
+        /// The replica.
+        node: NodeId,
+        /// Why.
+        #[source]
+        source: SpawnError,
+    },
+    /// A thread does not start.
+    #[error("starting a thread for replica {node}")]
+    Thread {
+        /// The replica.
+        node: NodeId,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a replica is started from.
+pub struct StartReplica {
+    /// Its place.
+    pub node: NodeId,
+    /// Its secrets.
+    pub secrets: ReplicaSecrets,
+    /// Where its store is.
+    pub dir: PathBuf,
+    /// Its network.
+    pub network: Arc<Network>,
+    /// The genesis file.
+    pub genesis: Arc<Genesis>,
+    /// The genesis hash: the store's identity.
+    pub genesis_hash: Digest,
+    /// Parameters of the core.
+    pub params: Params,
+    /// Where to listen for peers.
+    pub listen: Multiaddr,
+    /// Everybody's place by peer id.
+    pub places: Arc<BTreeMap<PeerId, NodeId>>,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+/// Everything that is opened before anything is sent: store and core.
+pub struct Opened {
+    from: StartReplica,
+    store: Arc<Store>,
+    replica: Replica<ShardLedger>,
+}
+
+/// Opens the store and rebuilds the core from it. Blocks; costs one hash per account.
+///
+/// # Errors
+/// [`StartError`].
+pub fn open(from: StartReplica, context: &StoreContext) -> Result<Opened, StartError> {
+    let node = from.node;
+    let mut identity = from.genesis_hash.0.to_vec();
+    identity.extend(borsh::to_vec(&node).unwrap_or_default());
+    let store_error = |source| StartError::Store { node, source };
+    let store = Arc::new(Store::open(&from.dir, context, &identity).map_err(store_error)?);
+    let mut disk = Disk::new(store.clone());
+    let ledger_error = |source| StartError::Ledger { node, dir: from.dir.clone(), source };
+    let ledger = match ShardLedger::open(node.shard, &disk) {
+        Ok(ledger) => ledger,
+        Err(smt_ledger::LedgerError::Empty) => {
+            if let Some(source) = disk.failure() {
+                return Err(store_error(source));
+            }
+            let (ledger, _) = ShardLedger::genesis(&from.genesis, node.shard).map_err(ledger_error)?;
+            disk.push(ledger.writes());
+            disk.commit(Durability::Synced).map_err(store_error)?;
+            ledger
+        }
+        Err(source) => return Err(ledger_error(source)),
+    };
+    check_root(&from, &ledger, &disk)?;
+    let config = Config { node, network: from.network.clone(), params: from.params.clone() };
+    let replica = Replica::recover(config, Box::new(from.secrets.clone()), ledger, &disk, from.clock.now())
+        .ok_or(StartError::NoSuchReplica(node))?;
+    if let Some(source) = disk.failure() {
+        return Err(store_error(source));
+    }
+    Ok(Opened { from, store, replica })
+}
+
+fn check_root(from: &StartReplica, ledger: &ShardLedger, disk: &Disk) -> Result<(), StartError> {
+    use smt_consensus::Ledger as _;
+    let (node, epoch, got) = (from.node, ledger.epoch(), ledger.state_root());
+    let header = if epoch.0 == 0 {
+        usize::try_from(node.shard.index()).ok().and_then(|i| from.network.genesis_headers.get(i)).map(|h| h.state)
+    } else {
+        archive::own_header(disk, epoch).map(|stored| stored.header.state)
+    };
+    let want = header.unwrap_or(Digest::ZERO);
+    if got == want {
+        Ok(())
+    } else {
+        Err(StartError::Root { node, dir: from.dir.clone(), epoch: epoch.0, got, want })
+    }
+}
+
+/// A replica whose thread runs.
+pub struct Started {
+    /// How to talk to it.
+    pub handle: Arc<ReplicaHandle>,
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+}
+
+/// Starts the swarm and the core's thread. `answer` gets requests that other replicas forward.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(
+    opened: Opened,
+    answer: impl FnOnce(&Arc<ReplicaHandle>) -> Answerer,
+) -> Result<Started, StartError> {
+    let Opened { from, store, replica } = opened;
+    let node = from.node;
+    let keypair = keypair_from_seed(&mut from.secrets.identity_seed())
+        .map_err(|source| StartError::Swarm { node, source })?;
+    let prefix: String = from.genesis_hash.to_hex().chars().take(16).collect();
+    let protocol = format!("/smt/{}/{prefix}/1", from.network.id);
+    let topics: Vec<String> = (0..=from.network.level).map(header_topic).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let mut config = SwarmConfig::loopback(keypair, &protocol, &topics);
+    config.listen = from.listen.clone();
+    let (swarm, events) =
+        smt_gossip::swarm::spawn(config).await.map_err(|source| StartError::Swarm { node, source })?;
+    let gate = Gate::new(node, from.network.clone(), Arc::new(RealChecker)).ok_or(StartError::NoSuchReplica(node))?;
+    let committee = from.network.committee(node.shard).cloned().ok_or(StartError::NoSuchReplica(node))?;
+    let (jobs, queue) = sync_channel(JOBS_MAX);
+    let hub = Arc::new(Hub::default());
+    let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, ..Status::default() }));
+    let handle = Arc::new(ReplicaHandle {
+        node,
+        jobs,
+        swarm: swarm.clone(),
+        store: store.clone(),
+        gate,
+        hub: hub.clone(),
+        clock: from.clock,
+        status: status.clone(),
+    });
+    let peers = Arc::new(from.places.iter().map(|(peer, place)| (*place, *peer)).collect());
+    let core = Core {
+        replica,
+        disk: Disk::new(store),
+        jobs: queue,
+        swarm,
+        peers,
+        committee,
+        hub,
+        clock: from.clock,
+        status,
+        replies: HashMap::new(),
+        next_token: 0,
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("core {node}"))
+        .spawn(move || core.run())
+        .map_err(|source| StartError::Thread { node, source })?;
+    let answerer = answer(&handle);
+    tokio::spawn(ingress::run(handle.clone(), events, from.places, answerer));
+    Ok(Started { handle, thread })
+}

@@ -1,0 +1,394 @@
+//! Answers from the local replica: its core, its store, nothing else.
+
+use super::convert::{self, hex32};
+use super::forward::Call;
+use crate::clock::Clock;
+use crate::replica::ReplicaHandle;
+use crate::replica::disk::Committed;
+use crate::replica::history::{HistoryRow, MAX_ROW_BYTES};
+use crate::rpc::convert::address_text;
+use crate::rpc::error::{ErrorKind, RpcError};
+use crate::rpc::schema::{self, Direction, Stage, WaitFor};
+use crate::rpc::wire::{Decimal, Hex32, HexBytes};
+use crate::store::{Column, KeyRange, Order};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use smt_consensus::{Ledger as _, Network, Reader as _, archive};
+use smt_gossip::swarm::PeerId;
+use smt_types::address::Hrp;
+use smt_types::crypto::SecretKey;
+use smt_types::evidence::Evidence;
+use smt_types::header::CertifiedHeader;
+use smt_types::message::NodeId;
+use smt_types::{
+    Address, Amount, Bounded, Canonical, Digest, Epoch, Genesis, Lamport, Payment, PaymentId, ReplicaIndex, Seq,
+    ShardAddress, SignedPayment, Slot,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every replica of a process knows of its network.
+pub struct NetworkView {
+    /// The genesis file.
+    pub genesis: Arc<Genesis>,
+    /// The genesis hash.
+    pub genesis_hash: Digest,
+    /// Committees and shape.
+    pub network: Arc<Network>,
+    /// Peer ids by place.
+    pub peers: BTreeMap<NodeId, PeerId>,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+impl NetworkView {
+    /// The address prefix.
+    #[must_use]
+    pub fn hrp(&self) -> Hrp {
+        if self.genesis.development { Hrp::Dev } else { Hrp::Main }
+    }
+}
+
+/// A pre-funded account a replica may pay from.
+pub struct FaucetKey {
+    /// Its key.
+    pub key: SecretKey,
+    /// Base units when no amount is asked for.
+    pub amount_default: u64,
+    /// Largest amount.
+    pub amount_max: u64,
+}
+
+/// The local replica as a source of answers.
+pub struct Local {
+    pub(crate) handle: Arc<ReplicaHandle>,
+    pub(crate) view: Arc<NetworkView>,
+    faucet: Option<FaucetKey>,
+    /// One faucet payment at a time: the next seq is known only when the one before is certified.
+    faucet_turn: tokio::sync::Mutex<()>,
+}
+
+/// Forwarded: wait for a credit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WaitCredited {
+    pub(crate) id: Hex32,
+    pub(crate) timeout_ms: u32,
+}
+
+/// Forwarded: has this payment been credited?
+pub(crate) const CREDITED: &str = "credited";
+/// Forwarded: wait until this payment is credited.
+pub(crate) const WAIT_CREDITED: &str = "wait_credited";
+
+/// Rows looked through for the payment at an old slot.
+const OLD_SLOT_ROWS_MAX: usize = 4096;
+
+/// Most incoming payments shown.
+const INCOMING_MAX: usize = 100;
+
+impl Local {
+    /// Answers from `handle`.
+    #[must_use]
+    pub fn new(handle: Arc<ReplicaHandle>, view: Arc<NetworkView>, faucet: Option<FaucetKey>) -> Local {
+        Local { handle, view, faucet, faucet_turn: tokio::sync::Mutex::new(()) }
+    }
+
+    pub(crate) fn committed(&self) -> Committed<'_> {
+        Committed(self.handle.store())
+    }
+
+    pub(crate) fn quorum(&self) -> usize {
+        self.view.network.committee(self.handle.node().shard).map_or(usize::MAX, |committee| committee.quorum())
+    }
+
+    /// Replicas of the own committee that are connected, this one included.
+    pub(crate) fn reachable(&self) -> usize {
+        let me = self.handle.node();
+        let connected = self.handle.swarm().connected();
+        let peers = self.view.peers.iter().filter(|(place, _)| place.shard == me.shard && **place != me);
+        peers.filter(|(_, peer)| connected.contains(peer)).count().saturating_add(1)
+    }
+
+    /// Answers a forwarded call.
+    pub(crate) async fn dispatch(&self, call: Call) -> Result<Value, RpcError> {
+        fn params<P: DeserializeOwned>(value: Value) -> Result<P, RpcError> {
+            serde_json::from_value(value).map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
+        }
+        fn reply<R: Serialize>(reply: &R) -> Result<Value, RpcError> {
+            serde_json::to_value(reply).map_err(|error| RpcError::new(ErrorKind::Internal, error.to_string()))
+        }
+        match call.method.as_str() {
+            "smt_submitTransaction" => reply(&self.submit_transaction(params(call.params)?).await?),
+            "smt_getAccount" => reply(&self.account(params(call.params)?).await?),
+            "smt_getAccountHistory" => reply(&self.account_history(&params(call.params)?)?),
+            "smt_getTransaction" => reply(&self.transaction(&params::<schema::ById>(call.params)?.id.into()).await?),
+            "smt_getReceipt" => reply(&self.receipt(&params::<schema::ById>(call.params)?.id.into()).await?),
+            "smt_getProof" => reply(&self.proof(params(call.params)?).await?),
+            "smt_getSnapshot" => reply(&self.snapshot(&params(call.params)?)?),
+            "smt_faucet" => reply(&self.faucet(params(call.params)?).await?),
+            CREDITED => {
+                let id: PaymentId = params::<Hex32>(call.params)?.into();
+                reply(&self.credited_epoch(&id).map(|epoch| epoch.0))
+            }
+            WAIT_CREDITED => reply(&self.wait_credited(&params(call.params)?).await?.0),
+            other => Err(RpcError::new(ErrorKind::UnknownMethod, format!("{other} is not answered for other replicas"))),
+        }
+    }
+
+    pub(crate) async fn submit_transaction(&self, params: schema::SubmitTransaction) -> Result<schema::Submitted, RpcError> {
+        let signed = crate::rpc::convert::signed_payment(&params.payment)?;
+        let patience = params.timeout();
+        self.submit_here(signed, params.wait_for(), patience).await
+    }
+
+    fn address(&self, text: &crate::rpc::wire::AddressText) -> Result<Address, RpcError> {
+        crate::rpc::convert::address(text, self.view.hrp())
+    }
+
+    pub(crate) async fn account(&self, params: schema::ByAddress) -> Result<schema::Account, RpcError> {
+        let address = self.address(&params.address)?;
+        let hrp = self.view.hrp();
+        let found = self.handle.ask(move |replica, _| {
+            let live = replica.ledger().account(&address);
+            let cut = replica.ledger().cut_account(&address);
+            let incoming: Vec<_> = replica.incoming(&address).take(INCOMING_MAX).copied().collect();
+            (live, cut, incoming, replica.decided(), replica.lamport())
+        });
+        let (live, cut, incoming, epoch, lamport) = found.await?;
+        let live = match live {
+            Some(live) => live,
+            None if !incoming.is_empty() => smt_consensus::ports::LiveAccount::default(),
+            None => {
+                let text = format!("nobody ever paid {}", address.to_bech32(hrp));
+                return Err(RpcError::new(ErrorKind::UnknownAccount, text));
+            }
+        };
+        let level = self.view.genesis.level;
+        let cut = cut.map_or((Amount::ZERO, Seq(0)), |account| (account.balance, account.next_seq));
+        Ok(schema::Account {
+            address: params.address,
+            shard: address.shard(level).into(),
+            balance: Decimal(live.balance.0),
+            next_seq: Decimal(live.next_seq.0),
+            incoming: incoming
+                .iter()
+                .map(|credit| schema::IncomingPayment {
+                    id: credit.payment.into(),
+                    payer: address_text(&credit.payer, hrp),
+                    shard: credit.payer.shard(level).into(),
+                    amount: Decimal(credit.amount.0),
+                    epoch: None,
+                })
+                .collect(),
+            snapshot: schema::AccountSnapshot {
+                epoch: Decimal(epoch.0),
+                balance: Decimal(cut.0.0),
+                next_seq: Decimal(cut.1.0),
+            },
+            lamport: Decimal(lamport.0),
+        })
+    }
+
+    pub(crate) fn account_history(&self, params: &schema::AccountHistory) -> Result<schema::History, RpcError> {
+        let address = self.address(&params.address)?;
+        let limit = usize::try_from(params.page_size()).unwrap_or(100);
+        let mut range = KeyRange::prefix(&address.0);
+        if let Some(before) = &params.before {
+            let cursor = hex::decode(before).ok().filter(|cursor| cursor.starts_with(&address.0));
+            let wrong = || RpcError::new(ErrorKind::InvalidParams, "`before` is not the `next` of an earlier page of this account");
+            range = range.before(&cursor.ok_or_else(wrong)?);
+        }
+        let column = smt_consensus::Column::History.into();
+        let rows = self.handle.store().scan(column, &range, Order::Descending, limit).map_err(store_error)?;
+        let next = (rows.len() == limit).then(|| rows.last().map(|(key, _)| hex::encode(key))).flatten();
+        let hrp = self.view.hrp();
+        let entries = rows.iter().filter_map(|(_, value)| HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok());
+        let entries = entries.map(|row| schema::HistoryEntry {
+            id: row.id.into(),
+            direction: if row.out { Direction::Out } else { Direction::In },
+            counterparty: address_text(&row.counterparty, hrp),
+            amount: Decimal(row.amount.0),
+            seq: Decimal(row.seq.0),
+            stage: if row.out { Stage::Snapshotted } else { Stage::Credited },
+            memo: HexBytes(row.memo),
+            epoch: Some(Decimal(row.epoch.0)),
+        });
+        Ok(schema::History { entries: entries.collect(), next })
+    }
+
+    /// The history row of the payment at an old slot, if it is among the newest of its payer.
+    pub(crate) fn payer_row(&self, slot: &Slot) -> Option<HistoryRow> {
+        let column = smt_consensus::Column::History.into();
+        let rows = self.handle.store().scan(column, &KeyRange::prefix(&slot.payer.0), Order::Descending, OLD_SLOT_ROWS_MAX);
+        let rows = rows.unwrap_or_default();
+        let mut rows = rows.iter().filter_map(|(_, value)| HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok());
+        rows.find(|row| row.out && row.seq == slot.seq)
+    }
+
+    pub(crate) fn credited_epoch(&self, id: &PaymentId) -> Option<Epoch> {
+        let bytes = self.committed().get(smt_consensus::Column::Credited, &id.0.0)?;
+        <(ShardAddress, u64, Epoch)>::from_bytes(&bytes, 64).ok().map(|(_, _, epoch)| epoch)
+    }
+
+    pub(crate) async fn transaction(&self, id: &PaymentId) -> Result<schema::Transaction, RpcError> {
+        let reader = self.committed();
+        let unknown = || RpcError::new(ErrorKind::UnknownTransaction, format!("no payment {id} is known"));
+        let joined = archive::payment(&reader, id);
+        let (signed, place, stage, mut epoch) = if let Some((digest, index, epoch)) = joined {
+            let (batch, _) = archive::batch(&reader, &digest).ok_or_else(unknown)?;
+            let signed = batch.payments.get(usize::from(index)).ok_or_else(unknown)?.clone();
+            let certified = archive::header(&reader, self.handle.node().shard, epoch).is_some();
+            let stage = if certified { Stage::Snapshotted } else { Stage::Final };
+            (signed, Some((digest, index)), stage, Some(epoch))
+        } else {
+            let id = *id;
+            let found = self.handle.ask(move |replica, disk| {
+                let (signed, place) = replica.find_payment(&id)?;
+                let stage = replica.stage(disk, &signed.payment.slot(), &id)?;
+                Some((signed, place, stage))
+            });
+            let (signed, place, stage) = found.await?.ok_or_else(unknown)?;
+            (signed, place, convert::core_stage(stage), None)
+        };
+        if epoch.is_none() && convert::rank(stage) >= convert::rank(Stage::Final) {
+            epoch = self.receipt_of(id).await.ok().map(|(_, epoch)| epoch);
+        }
+        let batch = place.and_then(|(digest, index)| {
+            let (batch, _) = archive::batch(&reader, &digest)?;
+            Some(schema::BatchPosition {
+                header: hex32(&digest),
+                gateway: batch.header.gateway.0,
+                number: Decimal(batch.header.number.0),
+                index: u32::from(index),
+            })
+        });
+        let level = self.view.genesis.level;
+        let payment = &signed.payment;
+        let local_payee = payment.payee.shard(level) == self.handle.node().shard;
+        Ok(schema::Transaction {
+            id: (*id).into(),
+            payment: convert::payment_fields(&signed, self.view.hrp()),
+            stage,
+            shard: payment.payer.address().shard(level).into(),
+            payee_shard: payment.payee.shard(level).into(),
+            reason: None,
+            batch,
+            epoch: epoch.map(|epoch| Decimal(epoch.0)),
+            credited_epoch: epoch.filter(|_| local_payee && joined.is_some()).map(|epoch| Decimal(epoch.0)),
+        })
+    }
+
+    pub(crate) async fn receipt(&self, id: &PaymentId) -> Result<schema::ReceiptReply, RpcError> {
+        let (receipt, _) = self.receipt_of(id).await?;
+        Ok(schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
+    }
+
+    /// An account in the newest cut whose header is certified. Waits a moment for a header that is being signed.
+    pub(crate) async fn proof(&self, params: schema::ByAddress) -> Result<schema::Proof, RpcError> {
+        let address = self.address(&params.address)?;
+        for _ in 0..100 {
+            let asked = self.handle.ask(move |replica, _| (replica.decided(), replica.ledger().account_proof(&address)));
+            let (epoch, proof) = asked.await?;
+            if let Some(certified) = self.certified(epoch) {
+                return Ok(schema::Proof {
+                    address: params.address,
+                    shard: self.handle.node().shard.into(),
+                    epoch: Decimal(epoch.0),
+                    header: HexBytes(certified.header.to_bytes()),
+                    signatures: convert::signatures(&certified),
+                    proof: HexBytes(proof.to_bytes()),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(RpcError::new(ErrorKind::NotYet, "the newest cut's header has no quorum of signatures yet"))
+    }
+
+    /// A certified header of this shard; genesis is one by itself.
+    fn certified(&self, epoch: Epoch) -> Option<CertifiedHeader> {
+        if epoch.0 > 0 {
+            return archive::header(&self.committed(), self.handle.node().shard, epoch);
+        }
+        let place = usize::try_from(self.handle.node().shard.index()).ok()?;
+        let header = self.view.network.genesis_headers.get(place)?.clone();
+        Some(CertifiedHeader { header, changes: smt_types::header::LinkChanges::default(), signatures: Bounded::default() })
+    }
+
+    pub(crate) fn snapshot(&self, params: &schema::SnapshotQuery) -> Result<schema::Snapshot, RpcError> {
+        let certified = match &params.epoch {
+            Some(epoch) => self.certified(Epoch(epoch.0)),
+            None => {
+                let newest = self.handle.status().epoch;
+                (newest.saturating_sub(8)..=newest).rev().find_map(|epoch| self.certified(Epoch(epoch)))
+            }
+        };
+        let certified = certified.ok_or_else(|| RpcError::new(ErrorKind::NotYet, "no certified header of that epoch is here"))?;
+        Ok(convert::snapshot(&certified))
+    }
+
+    pub(crate) fn evidence(&self) -> Result<schema::Evidence, RpcError> {
+        let column: Column = smt_consensus::Column::Evidence.into();
+        let rows = self.handle.store().scan(column, &KeyRange::all(), Order::Descending, 1000).map_err(store_error)?;
+        let records = rows.iter().filter_map(|(key, value)| {
+            let (evidence, replica) =
+                <(Evidence, ReplicaIndex)>::from_bytes(value, smt_types::message::MAX_MESSAGE_BYTES).ok()?;
+            Some(schema::EvidenceRecord {
+                id: Digest(<[u8; 32]>::try_from(key.as_slice()).ok()?).into(),
+                kind: evidence.kind().to_owned(),
+                shard: self.handle.node().shard.into(),
+                replica: replica.0,
+                record: HexBytes(evidence.to_bytes()),
+            })
+        });
+        Ok(schema::Evidence { records: records.collect() })
+    }
+
+    pub(crate) fn faucet_info(&self) -> Option<schema::FaucetInfo> {
+        self.faucet.as_ref().map(|faucet| schema::FaucetInfo {
+            address: address_text(&faucet.key.public().address(), self.view.hrp()),
+            amount_default: Decimal(faucet.amount_default),
+            amount_max: Decimal(faucet.amount_max),
+        })
+    }
+
+    /// Pays from this replica's own faucet account. The account is used by this replica alone, and the batch that carries
+    /// the payment is durable before it leaves, so no second payment is ever signed at one seq.
+    pub(crate) async fn faucet(&self, params: schema::Faucet) -> Result<schema::Submitted, RpcError> {
+        let Some(faucet) = &self.faucet else {
+            return Err(RpcError::new(ErrorKind::NotAvailable, "this network has no faucet"));
+        };
+        let payee = self.address(&params.address)?;
+        let amount = params.amount.map_or(faucet.amount_default, |amount| amount.0);
+        if amount > faucet.amount_max {
+            let text = format!("the faucet gives at most {} at a time", faucet.amount_max);
+            return Err(RpcError::new(ErrorKind::FaucetLimit, text).with("max", faucet.amount_max));
+        }
+        let patience = params.timeout();
+        let payer = faucet.key.public();
+        let signed = {
+            let _turn = self.faucet_turn.lock().await;
+            let account = self.handle.ask(move |replica, _| replica.ledger().account(&payer.address())).await?;
+            let payment = Payment {
+                network: self.view.genesis.network,
+                payer,
+                seq: account.unwrap_or_default().next_seq,
+                payee,
+                amount: Amount(amount),
+                memo: Bounded::default(),
+                after: Lamport(0),
+            };
+            let signed: SignedPayment = payment.sign(&faucet.key);
+            crate::rpc::convert::check_payment(&signed, self.view.genesis.network)?;
+            self.submit_here(signed.clone(), WaitFor::Final, patience).await?;
+            signed
+        };
+        self.submit_here(signed, params.wait_for(), patience).await
+    }
+}
+
+/// A store that does not answer.
+pub(crate) fn store_error(error: crate::store::StoreError) -> RpcError {
+    RpcError::new(ErrorKind::Internal, format!("reading the store: {error}"))
+}

@@ -1,0 +1,14 @@
+//! The node behind the JSON interface.
+//!
+//! Every endpoint answers for every shard: [`backend`] decides where a request belongs and either answers it from the local
+//! replica ([`local`]) or forwards it, as the same JSON, to a replica of the right shard over libp2p ([`forward`]). A
+//! forwarded request is only ever answered locally there, so nothing travels in circles.
+
+pub mod backend;
+pub mod convert;
+pub mod forward;
+pub mod local;
+pub mod submit;
+
+pub use backend::NodeBackend;
+pub use local::{FaucetKey, Local, NetworkView};
