@@ -67,10 +67,7 @@ impl Triangle {
     #[must_use]
     pub const fn parent(self) -> Option<Self> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Some(Self {
-                depth,
-                index: self.index / 3,
-            }),
+            Some(depth) => Some(Self { depth, index: self.index / 3 }),
             None => None,
         }
     }
@@ -112,10 +109,7 @@ impl Topology {
     /// [`TopologyError::NoSuchShard`].
     pub fn word(self, index: u32) -> Result<Vec<u8>, TopologyError> {
         self.check(index)?;
-        Ok((0..self.level)
-            .rev()
-            .map(|place| trit(index, place))
-            .collect())
+        Ok((0..self.level).rev().map(|place| trit(index, place)).collect())
     }
 
     /// The two other shards of its triad, ascending; none in a network of one shard.
@@ -138,9 +132,7 @@ impl Topology {
     pub fn corner(self, index: u32) -> Result<Option<u32>, TopologyError> {
         self.check(index)?;
         let j = index % 3;
-        let run = (0..self.level)
-            .take_while(|&place| u32::from(trit(index, place)) == j)
-            .count();
+        let run = (0..self.level).take_while(|&place| u32::from(trit(index, place)) == j).count();
         let Ok(run) = u8::try_from(run) else {
             return Ok(None);
         };
@@ -169,10 +161,7 @@ impl Topology {
     pub fn triangle(self, index: u32, depth: u8) -> Result<Triangle, TopologyError> {
         self.check(index)?;
         let depth = depth.min(self.level);
-        Ok(Triangle {
-            depth,
-            index: index / power(self.level - depth),
-        })
+        Ok(Triangle { depth, index: index / power(self.level - depth) })
     }
 
     /// All triangles of one depth, ascending; empty below the shards.
@@ -188,10 +177,7 @@ impl Topology {
             return None;
         }
         let depth = triangle.depth + 1;
-        Some([0, 1, 2].map(|child| Triangle {
-            depth,
-            index: triangle.index * 3 + child,
-        }))
+        Some([0, 1, 2].map(|child| Triangle { depth, index: triangle.index * 3 + child }))
     }
 
     /// Shard indices inside a triangle; empty for a triangle that is not part of this network.
@@ -236,20 +222,13 @@ impl Topology {
     pub fn route(self, from: u32, to: u32) -> Result<Vec<u32>, TopologyError> {
         self.check(from)?;
         self.check(to)?;
-        let Some(place) = (0..self.level)
-            .rev()
-            .find(|&place| trit(from, place) != trit(to, place))
-        else {
+        let Some(place) = (0..self.level).rev().find(|&place| trit(from, place) != trit(to, place)) else {
             return Ok(vec![from]);
         };
         let (i, j) = (trit(from, place), trit(to, place));
         let k = 3 - i - j;
         let direct = corner_distance(from, place, j) + 1 + corner_distance(to, place, i);
-        let around = corner_distance(from, place, k)
-            + 1
-            + ((1 << place) - 1)
-            + 1
-            + corner_distance(to, place, k);
+        let around = corner_distance(from, place, k) + 1 + ((1 << place) - 1) + 1 + corner_distance(to, place, k);
         let mut back = Vec::new();
         let mut path = vec![from];
         if direct <= around {
@@ -349,10 +328,7 @@ fn trit(index: u32, place: u8) -> u8 {
 
 /// Steps from a shard to the corner `j^places` of the triangle its last `places` trits move in: trit t at place p costs 2^p unless t = j.
 fn corner_distance(index: u32, places: u8, j: u8) -> u32 {
-    (0..places)
-        .filter(|&place| trit(index, place) != j)
-        .map(|place| 1 << place)
-        .sum()
+    (0..places).filter(|&place| trit(index, place) != j).map(|place| 1 << place).sum()
 }
 
 /// Appends the only shortest way from `from` (not appended) to the corner `j^places` of its triangle.
@@ -369,9 +345,7 @@ fn walk_to_corner(from: u32, places: u8, j: u8, path: &mut Vec<u32>) {
             place += 1;
             continue;
         }
-        at = at / power(place + 1) * power(place + 1)
-            + u32::from(j) * power(place)
-            + u32::from(i) * ones(place);
+        at = at / power(place + 1) * power(place + 1) + u32::from(j) * power(place) + u32::from(i) * ones(place);
         path.push(at);
         place = 0;
     }

@@ -71,9 +71,7 @@ impl SumOpening {
             return Err(AuditError::NotInner(tag));
         }
         let mut sums = [0; 3];
-        for (((child, sum), hash), index) in
-            self.children.iter().zip(&mut sums).zip(hashes).zip(0..)
-        {
+        for (((child, sum), hash), index) in self.children.iter().zip(&mut sums).zip(hashes).zip(0..) {
             let opened = child.as_ref().map_or(EMPTY_HASH, block_hash);
             if opened != hash {
                 return Err(AuditError::Child(index));
@@ -86,10 +84,7 @@ impl SumOpening {
                 *sum = child_sum;
             }
         }
-        Ok(NodeSums {
-            stated,
-            children: sums,
-        })
+        Ok(NodeSums { stated, children: sums })
     }
 }
 
@@ -103,24 +98,14 @@ impl Trie {
         let mut openings = Vec::new();
         let mut slot = self.slot.as_deref();
         while let Some(Node::Inner(inner)) = slot {
-            let below = inner
-                .children
-                .each_ref()
-                .map(|child| child.as_deref().map(block));
+            let below = inner.children.each_ref().map(|child| child.as_deref().map(block));
             let levels = inner.levels();
             // A chain node's only child is the node below it.
-            openings.extend(levels.chain.map(|chain| {
-                SumOpening {
-                    node: chain.block(),
-                    children: chain
-                        .children
-                        .map(|hash| (hash != EMPTY_HASH).then(|| levels.last.block())),
-                }
+            openings.extend(levels.chain.map(|chain| SumOpening {
+                node: chain.block(),
+                children: chain.children.map(|hash| (hash != EMPTY_HASH).then(|| levels.last.block())),
             }));
-            openings.push(SumOpening {
-                node: levels.last.block(),
-                children: below,
-            });
+            openings.push(SumOpening { node: levels.last.block(), children: below });
             slot = inner.child(&path).map(|node| &**node);
         }
         openings

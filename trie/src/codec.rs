@@ -13,8 +13,7 @@ use crate::trie::ROOT_DEPTH_MAX;
 use crate::{EMPTY_HASH, Hash};
 
 /// Longest encoding of a proof, in bytes: 162 levels with both siblings and the longest value.
-pub const PROOF_BYTES_MAX: usize =
-    2 + PATH_TRITS as usize * (2 + 8 + 64) + 1 + 8 + 2 + VALUE_BYTES_MAX;
+pub const PROOF_BYTES_MAX: usize = 2 + PATH_TRITS as usize * (2 + 8 + 64) + 1 + 8 + 2 + VALUE_BYTES_MAX;
 
 /// Why bytes are not a proof.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +93,7 @@ impl Proof {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A vector takes every byte, and no length in a proof is out of range.
-        self.serialize(&mut bytes)
-            .expect("writing a canonical proof to memory cannot fail");
+        self.serialize(&mut bytes).expect("writing a canonical proof to memory cannot fail");
         bytes
     }
 
@@ -216,11 +214,7 @@ impl BorshSerialize for Proof {
         (self.root_depth, count).serialize(writer)?;
         for level in &self.levels {
             (level.skip_len, flags(&level.siblings), level.sum).serialize(writer)?;
-            level
-                .siblings
-                .iter()
-                .flatten()
-                .try_for_each(|hash| hash.serialize(writer))?;
+            level.siblings.iter().flatten().try_for_each(|hash| hash.serialize(writer))?;
         }
         match &self.end {
             End::Empty => 0u8.serialize(writer),
@@ -229,28 +223,13 @@ impl BorshSerialize for Proof {
                 (1u8, *sum, len).serialize(writer)?;
                 writer.write_all(value)
             }
-            End::OtherLeaf {
-                key,
-                digest,
-                value_len,
-                sum,
-            } => (2u8, key, digest, *sum, *value_len).serialize(writer),
-            End::Diverging {
-                skip,
-                sum,
-                children,
-            } => {
+            End::OtherLeaf { key, digest, value_len, sum } => (2u8, key, digest, *sum, *value_len).serialize(writer),
+            End::Diverging { skip, sum, children } => {
                 (3u8, skip.len).serialize(writer)?;
                 let used = skip_bytes(skip.len);
-                skip.packed
-                    .iter()
-                    .take(used)
-                    .try_for_each(|byte| byte.serialize(writer))?;
+                skip.packed.iter().take(used).try_for_each(|byte| byte.serialize(writer))?;
                 (flags(children), *sum).serialize(writer)?;
-                children
-                    .iter()
-                    .flatten()
-                    .try_for_each(|hash| hash.serialize(writer))
+                children.iter().flatten().try_for_each(|hash| hash.serialize(writer))
             }
         }
     }
@@ -266,18 +245,10 @@ impl BorshDeserialize for Proof {
         for _ in 0..count {
             let (skip_len, flags, sum) = <(u8, u8, u64)>::deserialize_reader(reader)?;
             let siblings = read_children(flags, reader)?;
-            levels.push(Level {
-                skip_len,
-                sum,
-                siblings,
-            });
+            levels.push(Level { skip_len, sum, siblings });
         }
         let end = read_end(reader)?;
-        let proof = Self {
-            root_depth,
-            levels,
-            end,
-        };
+        let proof = Self { root_depth, levels, end };
         proof.check_shape()?;
         Ok(proof)
     }
@@ -294,12 +265,7 @@ fn read_end<R: Read>(reader: &mut R) -> IoResult<End> {
         }
         2 => {
             let (key, digest, sum, len) = <(_, _, u64, u16)>::deserialize_reader(reader)?;
-            Ok(End::OtherLeaf {
-                key,
-                digest,
-                value_len: checked_len(len)?,
-                sum,
-            })
+            Ok(End::OtherLeaf { key, digest, value_len: checked_len(len)?, sum })
         }
         3 => {
             let len = u8::deserialize_reader(reader)?;
@@ -310,11 +276,7 @@ fn read_end<R: Read>(reader: &mut R) -> IoResult<End> {
             }
             let (flags, sum) = <(u8, u64)>::deserialize_reader(reader)?;
             let children = read_children(flags, reader)?;
-            Ok(End::Diverging {
-                skip: Skip { len, packed },
-                sum,
-                children,
-            })
+            Ok(End::Diverging { skip: Skip { len, packed }, sum, children })
         }
         tag => Err(ShapeError::EndTag(tag).into()),
     }
@@ -334,16 +296,10 @@ fn skip_bytes(len: u8) -> usize {
 
 /// Bit i says that child i is not empty.
 fn flags<const N: usize>(children: &[Option<Hash>; N]) -> u8 {
-    (0u32..)
-        .zip(children)
-        .filter(|(_, child)| child.is_some())
-        .fold(0, |flags, (bit, _)| flags | 1u8.wrapping_shl(bit))
+    (0u32..).zip(children).filter(|(_, child)| child.is_some()).fold(0, |flags, (bit, _)| flags | 1u8.wrapping_shl(bit))
 }
 
-fn read_children<const N: usize, R: Read>(
-    flags: u8,
-    reader: &mut R,
-) -> IoResult<[Option<Hash>; N]> {
+fn read_children<const N: usize, R: Read>(flags: u8, reader: &mut R) -> IoResult<[Option<Hash>; N]> {
     let mut children = [None; N];
     let mut rest = flags;
     for child in &mut children {

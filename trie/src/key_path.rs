@@ -70,9 +70,7 @@ impl KeyPath {
     /// Indices from [`PATH_TRITS`] on answer 0.
     pub fn trit(&self, index: u8) -> u8 {
         let index = usize::from(index);
-        self.words
-            .get(index / 32)
-            .map_or(0, |word| (word >> (62 - 2 * (index % 32)) & 3) as u8)
+        self.words.get(index / 32).map_or(0, |word| (word >> (62 - 2 * (index % 32)) & 3) as u8)
     }
 
     /// How many leading trits two paths share; [`PATH_TRITS`] iff they are equal.

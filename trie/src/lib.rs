@@ -100,9 +100,7 @@ mod update;
 
 pub use audit::{AuditError, NodeSums, SumOpening};
 pub use codec::{DecodeError, PROOF_BYTES_MAX, ShapeError};
-pub use hash::{
-    EMPTY_HASH, NODE_BYTES, SKIP_TRITS_MAX, TAG_INNER, TAG_LEAF, VALUE_BYTES_MAX, VALUE_DIGEST_KEY,
-};
+pub use hash::{EMPTY_HASH, NODE_BYTES, SKIP_TRITS_MAX, TAG_INNER, TAG_LEAF, VALUE_BYTES_MAX, VALUE_DIGEST_KEY};
 pub use key_path::{KeyPath, PATH_TRITS};
 pub use proof::{Proof, ProofError, VerifiedEntry};
 pub use trie::{Entry, Iter, Leaf, ROOT_DEPTH_MAX, Root, Trie};

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::hash::{
-    Block, EMPTY_HASH, SKIP_TRITS_MAX, Skip, block_hash, inner_block, leaf_block, value_digest,
-};
+use crate::hash::{Block, EMPTY_HASH, SKIP_TRITS_MAX, Skip, block_hash, inner_block, leaf_block, value_digest};
 use crate::key_path::KeyPath;
 use crate::{Hash, Key};
 
@@ -55,12 +53,7 @@ pub(crate) struct LeafNode {
 
 impl LeafNode {
     pub(crate) fn new(slot: u8, key: Key, content: LeafContent) -> Self {
-        let mut leaf = Self {
-            key,
-            content,
-            slot,
-            hash: EMPTY_HASH,
-        };
+        let mut leaf = Self { key, content, slot, hash: EMPTY_HASH };
         leaf.hash = block_hash(&leaf.block());
         leaf
     }
@@ -68,13 +61,7 @@ impl LeafNode {
     /// The preimage of the leaf's hash.
     pub(crate) fn block(&self) -> Block {
         let content = &self.content;
-        leaf_block(
-            self.slot,
-            &self.key,
-            &content.digest,
-            content.value_len,
-            content.sum,
-        )
+        leaf_block(self.slot, &self.key, &content.digest, content.value_len, content.sum)
     }
 }
 
@@ -103,15 +90,7 @@ impl InnerNode {
     ///
     /// The update has checked that the total of all sums fits u64, so these do.
     pub(crate) fn new(slot: u8, branch: u8, path: KeyPath, children: [Slot; 3]) -> Self {
-        let mut node = Self {
-            slot,
-            branch,
-            path,
-            children,
-            sum: 0,
-            count: 0,
-            hash: EMPTY_HASH,
-        };
+        let mut node = Self { slot, branch, path, children, sum: 0, count: 0, hash: EMPTY_HASH };
         node.recompute();
         node
     }
@@ -127,9 +106,7 @@ impl InnerNode {
 
     /// The child a path leads to.
     pub(crate) fn child(&self, path: &KeyPath) -> Option<&Arc<Node>> {
-        self.children
-            .get(usize::from(path.trit(self.branch)))
-            .and_then(Option::as_ref)
+        self.children.get(usize::from(path.trit(self.branch))).and_then(Option::as_ref)
     }
 
     /// This node as the hash format has it.
@@ -241,12 +218,8 @@ pub(crate) struct Levels {
 
 impl Levels {
     fn new(slot: u8, branch: u8, path: &KeyPath, children: [Hash; 3], sum: u64) -> Self {
-        let level = |slot: u8, skip: u8, children| InnerLevel {
-            slot,
-            skip: Skip::of_path(path, slot, skip),
-            children,
-            sum,
-        };
+        let level =
+            |slot: u8, skip: u8, children| InnerLevel { slot, skip: Skip::of_path(path, slot, skip), children, sum };
         let skipped = branch.saturating_sub(slot);
         let Some(rest) = skipped.checked_sub(SKIP_TRITS_MAX.saturating_add(1)) else {
             let last = level(slot, skipped, children);

@@ -34,21 +34,9 @@ pub(crate) struct Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Empty,
-    Present {
-        value: Vec<u8>,
-        sum: u64,
-    },
-    OtherLeaf {
-        key: Key,
-        digest: Hash,
-        value_len: u16,
-        sum: u64,
-    },
-    Diverging {
-        skip: Skip,
-        sum: u64,
-        children: [Option<Hash>; 3],
-    },
+    Present { value: Vec<u8>, sum: u64 },
+    OtherLeaf { key: Key, digest: Hash, value_len: u16, sum: u64 },
+    Diverging { skip: Skip, sum: u64, children: [Option<Hash>; 3] },
 }
 
 /// Why a well-formed proof does not show what it should.
@@ -135,10 +123,7 @@ impl Proof {
             reached = level.root(slot, &path, reached.hash);
         }
         if reached != *root {
-            return Err(ProofError::RootMismatch {
-                got: reached,
-                want: *root,
-            });
+            return Err(ProofError::RootMismatch { got: reached, want: *root });
         }
         Ok(VerifiedEntry { key: *key, entry })
     }
@@ -159,16 +144,8 @@ impl Level {
             1 => [first, on_path, second],
             _ => [first, second, on_path],
         };
-        let level = InnerLevel {
-            slot,
-            skip: Skip::of_path(path, slot, self.skip_len),
-            children,
-            sum: self.sum,
-        };
-        Root {
-            hash: level.hash(),
-            sum: self.sum,
-        }
+        let level = InnerLevel { slot, skip: Skip::of_path(path, slot, self.skip_len), children, sum: self.sum };
+        Root { hash: level.hash(), sum: self.sum }
     }
 }
 
@@ -177,54 +154,30 @@ type Shown = Option<(Vec<u8>, u64)>;
 
 impl End {
     /// What this end, in the slot at depth `slot`, says of the key, and its own hash and sum.
-    fn check(
-        &self,
-        root_depth: u8,
-        slot: u8,
-        key: &Key,
-        path: &KeyPath,
-    ) -> Result<(Shown, Root), ProofError> {
+    fn check(&self, root_depth: u8, slot: u8, key: &Key, path: &KeyPath) -> Result<(Shown, Root), ProofError> {
         match self {
             Self::Empty => Ok((None, Root::EMPTY)),
             Self::Present { value, sum } => {
                 // Decoding bounds the length far below u16.
                 let value_len = u16::try_from(value.len()).unwrap_or(u16::MAX);
                 let block = leaf_block(slot, key, &value_digest(value), value_len, *sum);
-                let root = Root {
-                    hash: block_hash(&block),
-                    sum: *sum,
-                };
+                let root = Root { hash: block_hash(&block), sum: *sum };
                 Ok((Some((value.clone(), *sum)), root))
             }
-            Self::OtherLeaf {
-                key: other,
-                digest,
-                value_len,
-                sum,
-            } => {
+            Self::OtherLeaf { key: other, digest, value_len, sum } => {
                 if other == key || !KeyPath::new(other).agrees(path, root_depth, slot) {
                     return Err(ProofError::OtherLeafUnfit { depth: slot });
                 }
                 let block = leaf_block(slot, other, digest, *value_len, *sum);
-                let root = Root {
-                    hash: block_hash(&block),
-                    sum: *sum,
-                };
+                let root = Root { hash: block_hash(&block), sum: *sum };
                 Ok((None, root))
             }
-            Self::Diverging {
-                skip,
-                sum,
-                children,
-            } => {
+            Self::Diverging { skip, sum, children } => {
                 if Skip::of_path(path, slot, skip.len) == *skip {
                     return Err(ProofError::NotDiverging { depth: slot });
                 }
                 let children = children.map(|hash| hash.unwrap_or(EMPTY_HASH));
-                let root = Root {
-                    hash: block_hash(&inner_block(slot, skip, &children, *sum)),
-                    sum: *sum,
-                };
+                let root = Root { hash: block_hash(&inner_block(slot, skip, &children, *sum)), sum: *sum };
                 Ok((None, root))
             }
         }

@@ -26,10 +26,7 @@ impl Trie {
                 Step::Node(Some(Node::Leaf(leaf))) => {
                     let content = &leaf.content;
                     Step::End(if leaf.key == *key {
-                        End::Present {
-                            value: content.value.to_vec(),
-                            sum: content.sum,
-                        }
+                        End::Present { value: content.value.to_vec(), sum: content.sum }
                     } else {
                         End::OtherLeaf {
                             key: leaf.key,
@@ -40,10 +37,7 @@ impl Trie {
                     })
                 }
                 Step::Node(Some(Node::Inner(inner))) => {
-                    let end = inner
-                        .levels()
-                        .iter()
-                        .find_map(|level| descend(level, &path, &mut levels));
+                    let end = inner.levels().iter().find_map(|level| descend(level, &path, &mut levels));
                     let below = || Step::Node(inner.child(&path).map(|node| &**node));
                     end.map_or_else(below, Step::End)
                 }
@@ -51,11 +45,7 @@ impl Trie {
         };
         // One encoding for "nothing is in the empty trie", whose root says no depth.
         let root_depth = if self.is_empty() { 0 } else { self.root_depth };
-        Proof {
-            root_depth,
-            levels,
-            end,
-        }
+        Proof { root_depth, levels, end }
     }
 }
 
@@ -63,11 +53,7 @@ impl Trie {
 fn descend(level: &InnerLevel, path: &KeyPath, levels: &mut Vec<Level>) -> Option<End> {
     let skip_len = level.skip.len;
     if Skip::of_path(path, level.slot, skip_len) != level.skip {
-        return Some(End::Diverging {
-            skip: level.skip,
-            sum: level.sum,
-            children: level.children.map(present),
-        });
+        return Some(End::Diverging { skip: level.skip, sum: level.sum, children: level.children.map(present) });
     }
     let [a, b, c] = level.children;
     let (on_path, siblings) = match path.trit(level.slot.saturating_add(skip_len)) {
@@ -75,11 +61,7 @@ fn descend(level: &InnerLevel, path: &KeyPath, levels: &mut Vec<Level>) -> Optio
         1 => (b, [a, c]),
         _ => (c, [a, b]),
     };
-    levels.push(Level {
-        skip_len,
-        sum: level.sum,
-        siblings: siblings.map(present),
-    });
+    levels.push(Level { skip_len, sum: level.sum, siblings: siblings.map(present) });
     (on_path == EMPTY_HASH).then_some(End::Empty)
 }
 

@@ -10,9 +10,7 @@ use crate::{Hash, Key};
 pub const ROOT_DEPTH_MAX: u8 = PATH_TRITS - 1;
 
 /// What a trie commits to: the hash of its root slot and the sum of all its leaves.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, borsh::BorshSerialize, borsh::BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct Root {
     /// Hash of the root slot.
     pub hash: Hash,
@@ -22,10 +20,7 @@ pub struct Root {
 
 impl Root {
     /// The root of every trie without keys.
-    pub const EMPTY: Self = Self {
-        hash: EMPTY_HASH,
-        sum: 0,
-    };
+    pub const EMPTY: Self = Self { hash: EMPTY_HASH, sum: 0 };
 }
 
 /// What a key is to map to.
@@ -73,14 +68,8 @@ impl Trie {
     ///
     /// If `root_depth` is above [`ROOT_DEPTH_MAX`]. It is a constant of the network, never input.
     pub fn new(root_depth: u8) -> Self {
-        assert!(
-            root_depth <= ROOT_DEPTH_MAX,
-            "root depth {root_depth} leaves no trit for keys to differ in"
-        );
-        Self {
-            root_depth,
-            slot: None,
-        }
+        assert!(root_depth <= ROOT_DEPTH_MAX, "root depth {root_depth} leaves no trit for keys to differ in");
+        Self { root_depth, slot: None }
     }
 
     /// Depth of the root slot, in trits from the network's root.
@@ -90,10 +79,7 @@ impl Trie {
 
     /// The commitment to all keys, values and sums. Cost: none, it is kept.
     pub fn root(&self) -> Root {
-        self.slot.as_ref().map_or(Root::EMPTY, |node| Root {
-            hash: node.hash(),
-            sum: node.sum(),
-        })
+        self.slot.as_ref().map_or(Root::EMPTY, |node| Root { hash: node.hash(), sum: node.sum() })
     }
 
     /// Number of keys.
@@ -121,20 +107,14 @@ impl Trie {
     ///
     /// A key named twice, a value too long, a key outside the root's prefix, or a total that does
     /// not fit u64; the trie is then as it was.
-    pub fn update(
-        &mut self,
-        batch: impl IntoIterator<Item = (Key, Option<Leaf>)>,
-    ) -> Result<Root, UpdateError> {
+    pub fn update(&mut self, batch: impl IntoIterator<Item = (Key, Option<Leaf>)>) -> Result<Root, UpdateError> {
         update::apply(&mut self.slot, self.root_depth, batch)?;
         Ok(self.root())
     }
 
     /// All keys in key order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            stack: self.slot.iter().map(|node| &**node).collect(),
-            left: self.len(),
-        }
+        Iter { stack: self.slot.iter().map(|node| &**node).collect(), left: self.len() }
     }
 }
 
@@ -181,9 +161,6 @@ impl<'a> Iterator for Iter<'a> {
 impl ExactSizeIterator for Iter<'_> {}
 
 fn entry(leaf: &LeafNode) -> (&Key, Entry<'_>) {
-    let entry = Entry {
-        value: &leaf.content.value,
-        sum: leaf.content.sum,
-    };
+    let entry = Entry { value: &leaf.content.value, sum: leaf.content.sum };
     (&leaf.key, entry)
 }

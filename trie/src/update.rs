@@ -70,9 +70,7 @@ pub(crate) fn apply(
 }
 
 /// The batch in key order.
-fn sorted(
-    batch: impl IntoIterator<Item = (Key, Option<Leaf>)>,
-) -> Result<Vec<Change>, UpdateError> {
+fn sorted(batch: impl IntoIterator<Item = (Key, Option<Leaf>)>) -> Result<Vec<Change>, UpdateError> {
     let mut changes = Vec::new();
     for (key, leaf) in batch {
         let path = KeyPath::new(&key);
@@ -104,11 +102,7 @@ fn check_prefix(root: &Slot, root_depth: u8, changes: &[Change]) -> Result<(), U
     for change in [first, last] {
         let got = change.path.common_trits(&of_trie);
         if got < root_depth {
-            return Err(UpdateError::ForeignKey {
-                key: change.key,
-                got,
-                want: root_depth,
-            });
+            return Err(UpdateError::ForeignKey { key: change.key, got, want: root_depth });
         }
     }
     Ok(())
@@ -121,9 +115,7 @@ fn check_total(root: &Slot, changes: &[Change]) -> Result<(), UpdateError> {
     let mut removed = 0u128;
     for change in changes {
         let new = change.leaf.as_ref().map_or(0, |leaf| leaf.sum);
-        let old = root
-            .as_ref()
-            .and_then(|node| node.find(&change.key, &change.path));
+        let old = root.as_ref().and_then(|node| node.find(&change.key, &change.path));
         // Fewer than 2^64 items of less than 2^64 each: u128 holds both.
         total = total.saturating_add(u128::from(new));
         removed = removed.saturating_add(old.map_or(0, |leaf| u128::from(leaf.content.sum)));
@@ -211,10 +203,7 @@ fn slot_with_leaf(mut node: Arc<Node>, key: Key, slot: u8, changes: &mut [Change
     let path = KeyPath::new(&key);
     let old = Change { key, path, leaf };
     let mut merged = Vec::with_capacity(changes.len().saturating_add(1));
-    let taken = |change: &mut Change| Change {
-        leaf: change.leaf.take(),
-        ..*change
-    };
+    let taken = |change: &mut Change| Change { leaf: change.leaf.take(), ..*change };
     let (before, after) = changes.split_at_mut(place);
     merged.extend(before.iter_mut().map(taken));
     merged.push(old);
@@ -249,13 +238,7 @@ fn slot_with_inner(mut node: Arc<Node>, slot: u8, changes: &mut [Change]) -> Slo
 
 /// A slot whose inner node, on `path`, parts from some of the `changes` at trit `branch`, above its
 /// own.
-fn slot_parted(
-    node: Arc<Node>,
-    path: KeyPath,
-    branch: u8,
-    slot: u8,
-    changes: &mut [Change],
-) -> Slot {
+fn slot_parted(node: Arc<Node>, path: KeyPath, branch: u8, slot: u8, changes: &mut [Change]) -> Slot {
     let below = branch.saturating_add(1);
     let mut children = [None, None, None];
     if let Some(child) = children.get_mut(usize::from(path.trit(branch))) {

@@ -59,11 +59,8 @@ mod oracle {
                 let common = (depth..).take_while(|&at| all(at)).count();
                 let skip = common.min(105);
                 for trit in 0..3 {
-                    let part: Vec<_> = entries
-                        .iter()
-                        .copied()
-                        .filter(|(path, ..)| path[depth + skip] == trit)
-                        .collect();
+                    let part: Vec<_> =
+                        entries.iter().copied().filter(|(path, ..)| path[depth + skip] == trit).collect();
                     block.extend(slot(&part, depth + skip + 1).0);
                 }
                 block.extend([1, depth as u8, skip as u8]);
@@ -81,12 +78,7 @@ mod oracle {
 
 /// Keys that meet: near a few centres, at every distance from 1 to 2^255.
 fn key() -> impl Strategy<Value = Key> {
-    let centre = prop_oneof![
-        Just([0u8; 32]),
-        Just([255; 32]),
-        Just([0x55; 32]),
-        Just([0xa7; 32]),
-    ];
+    let centre = prop_oneof![Just([0u8; 32]), Just([255; 32]), Just([0x55; 32]), Just([0xa7; 32]),];
     let near = (centre, 0usize..32, 0u8..=8).prop_map(|(mut key, byte, delta)| {
         key[byte] = key[byte].wrapping_add(delta);
         key
@@ -96,8 +88,7 @@ fn key() -> impl Strategy<Value = Key> {
 
 fn leaf() -> impl Strategy<Value = Leaf> {
     let sum = prop_oneof![Just(0), 1..10u64, Just(u64::MAX >> 12)];
-    (proptest::collection::vec(any::<u8>(), 0..40), sum)
-        .prop_map(|(value, sum)| Leaf { value, sum })
+    (proptest::collection::vec(any::<u8>(), 0..40), sum).prop_map(|(value, sum)| Leaf { value, sum })
 }
 
 /// Batches of changes, the last change of a key in a batch being the one that counts.
@@ -117,10 +108,7 @@ fn assert_same(trie: &Trie, model: &Model, root_depth: usize) {
 }
 
 fn entry(leaf: &Leaf) -> Entry<'_> {
-    Entry {
-        value: &leaf.value,
-        sum: leaf.sum,
-    }
+    Entry { value: &leaf.value, sum: leaf.sum }
 }
 
 /// The same cases in every run; `PROPTEST_RNG_SEED=<n>` draws others, and a failure repeats by it.
@@ -223,10 +211,7 @@ fn put(byte: u8, sum: u64) -> (Key, Option<Leaf>) {
 fn refused_batches_change_nothing() {
     let mut trie = Trie::new(0);
     trie.update([put(1, 5), put(2, u64::MAX - 6)]).unwrap();
-    let (root, listed) = (
-        trie.root(),
-        format!("{:?}", trie.iter().collect::<Vec<_>>()),
-    );
+    let (root, listed) = (trie.root(), format!("{:?}", trie.iter().collect::<Vec<_>>()));
     assert_eq!(root.sum, u64::MAX - 1);
 
     let twice = trie.update([put(7, 0), put(3, 0), put(7, 1)]);
@@ -239,10 +224,7 @@ fn refused_batches_change_nothing() {
 
     let value = vec![0; VALUE_BYTES_MAX + 1];
     let long = trie.update([put(9, 0), ([8; 32], Some(Leaf { value, sum: 0 }))]);
-    let want = UpdateError::ValueTooLong {
-        key: [8; 32],
-        got: VALUE_BYTES_MAX + 1,
-    };
+    let want = UpdateError::ValueTooLong { key: [8; 32], got: VALUE_BYTES_MAX + 1 };
     assert_eq!(long, Err(want));
 
     assert_eq!(trie.root(), root);
@@ -253,8 +235,7 @@ fn refused_batches_change_nothing() {
     assert_eq!(moved.sum, u64::MAX);
     // The longest value is accepted.
     let value = vec![0; VALUE_BYTES_MAX];
-    trie.update([([8; 32], Some(Leaf { value, sum: 0 }))])
-        .unwrap();
+    trie.update([([8; 32], Some(Leaf { value, sum: 0 }))]).unwrap();
     assert_eq!(trie.get(&[8; 32]).unwrap().value.len(), VALUE_BYTES_MAX);
 }
 
@@ -265,10 +246,7 @@ fn empty_batches_and_absent_keys_change_nothing() {
     assert_eq!(trie.update([([1; 32], None)]).unwrap(), Root::EMPTY);
     let root = trie.update([put(1, 1), put(200, 2)]).unwrap();
     assert_eq!(trie.update([]).unwrap(), root);
-    assert_eq!(
-        trie.update([([9; 32], None), ([250; 32], None)]).unwrap(),
-        root
-    );
+    assert_eq!(trie.update([([9; 32], None), ([250; 32], None)]).unwrap(), root);
     assert_eq!(trie.update([put(1, 1)]).unwrap(), root);
 }
 

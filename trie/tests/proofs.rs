@@ -10,9 +10,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use smt_trie::{
-    AuditError, DecodeError, EMPTY_HASH, Key, Leaf, PROOF_BYTES_MAX, Proof, ProofError, Root, Trie,
-};
+use smt_trie::{AuditError, DecodeError, EMPTY_HASH, Key, Leaf, PROOF_BYTES_MAX, Proof, ProofError, Root, Trie};
 
 fn random_key(seed: u32) -> Key {
     *blake3::hash(&seed.to_le_bytes()).as_bytes()
@@ -69,10 +67,7 @@ fn every_flipped_bit_fails() {
             assert!(accepted(&bytes, &root, &key));
             for bit in 0..bytes.len() * 8 {
                 bytes[bit / 8] ^= 1 << (bit % 8);
-                assert!(
-                    !accepted(&bytes, &root, &key),
-                    "bit {bit} of the proof of {key:?}"
-                );
+                assert!(!accepted(&bytes, &root, &key), "bit {bit} of the proof of {key:?}");
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
         }
@@ -176,8 +171,7 @@ fn malformed_shapes_are_refused() {
         bytes
     };
     let leaf = |sum: u64| [&[1][..], &sum.to_le_bytes(), &[0, 0]].concat();
-    let proof =
-        |depth: u8, count: u8, parts: &[&[u8]]| [&[depth, count][..], &parts.concat()].concat();
+    let proof = |depth: u8, count: u8, parts: &[&[u8]]| [&[depth, count][..], &parts.concat()].concat();
     let diverging = |skip: &[u8], flags: u8| {
         let mut bytes = [&[3][..], skip, &[flags], &[0; 8]].concat();
         bytes.extend(vec![7; 32 * flags.count_ones() as usize]);
@@ -188,10 +182,7 @@ fn malformed_shapes_are_refused() {
     assert_eq!(refused(&proof(162, 0, &[&leaf(0)])), "root depth 162");
     assert_eq!(refused(&proof(0, 163, &[])), "163 levels");
     assert_eq!(refused(&proof(0, 0, &[&[4]])), "end tag 4");
-    assert_eq!(
-        refused(&proof(0, 1, &[&level(0, 4, 0), &leaf(0)])),
-        "flags 0x04"
-    );
+    assert_eq!(refused(&proof(0, 1, &[&level(0, 4, 0), &leaf(0)])), "flags 0x04");
     let skip = refused(&proof(0, 1, &[&level(106, 1, 0), &leaf(0)]));
     assert_eq!(skip, "skip of 106 trits at depth 0");
     let skip = refused(&proof(100, 1, &[&level(62, 1, 0), &leaf(0)]));
@@ -202,10 +193,7 @@ fn malformed_shapes_are_refused() {
     assert_eq!(refused(&proof(0, 1, &[&level(105, 0, 0), &[0]])), few);
     assert_eq!(refused(&proof(0, 1, &[&level(104, 1, 0), &[0]])), few);
     let inner = level(3, 1, 0);
-    assert_eq!(
-        refused(&proof(0, 2, &[&level(104, 0, 0), &inner, &leaf(0)])),
-        few
-    );
+    assert_eq!(refused(&proof(0, 2, &[&level(104, 0, 0), &inner, &leaf(0)])), few);
     let sum = refused(&proof(0, 1, &[&level(0, 3, 4), &leaf(5)]));
     assert_eq!(sum, "sum 5 under a node of sum 4");
     let sum = refused(&proof(0, 2, &[&level(105, 0, 1), &inner, &leaf(0)]));
@@ -222,10 +210,7 @@ fn malformed_shapes_are_refused() {
     assert_eq!(refused(&proof(0, 0, &[&diverging(&[1, 27], 3)])), packed);
     assert_eq!(refused(&proof(0, 0, &[&diverging(&[1, 81], 1)])), few);
     assert_eq!(refused(&proof(0, 0, &[&diverging(&[1, 81], 0)])), few);
-    assert_eq!(
-        refused(&proof(0, 0, &[&diverging(&[1, 81], 8)])),
-        "flags 0x08"
-    );
+    assert_eq!(refused(&proof(0, 0, &[&diverging(&[1, 81], 8)])), "flags 0x08");
 
     // The controls: what the cases above differ from by one step is accepted.
     for good in [
@@ -282,20 +267,13 @@ fn openings_lead_from_the_root_to_the_leaf_and_add_up() {
                 let sums = opening.check(&node).unwrap();
                 assert!(sums.add_up());
                 let children = opening.children.iter().flatten();
-                hashes = children
-                    .map(|block| *blake3::hash(block).as_bytes())
-                    .collect();
+                hashes = children.map(|block| *blake3::hash(block).as_bytes()).collect();
             }
             // The last opening shows the key's own leaf, whose preimage begins with the key.
             if trie.len() > 1 && trie.get(key).is_some() {
                 let openings = trie.open_sums(key);
                 let children = &openings.last().unwrap().children;
-                assert!(
-                    children
-                        .iter()
-                        .flatten()
-                        .any(|block| block.starts_with(key))
-                );
+                assert!(children.iter().flatten().any(|block| block.starts_with(key)));
             }
         }
     }

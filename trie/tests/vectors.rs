@@ -68,10 +68,7 @@ fn batch(case: &RootCase) -> Vec<(Key, Option<Leaf>)> {
     case.entries
         .iter()
         .map(|entry| {
-            let leaf = Leaf {
-                value: hex::decode(&entry.value).unwrap(),
-                sum: entry.sum.parse().unwrap(),
-            };
+            let leaf = Leaf { value: hex::decode(&entry.value).unwrap(), sum: entry.sum.parse().unwrap() };
             (bytes32(&entry.key), Some(leaf))
         })
         .collect()
@@ -90,10 +87,8 @@ fn tries() -> BTreeMap<String, (Trie, RootCase)> {
 
 #[test]
 fn every_file_is_read() {
-    let found: BTreeSet<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let found: BTreeSet<String> =
+        std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     let known = ["key_path.json", "nodes.json", "proofs.json", "roots.json"];
     assert_eq!(found, known.map(String::from).into());
 }
@@ -102,9 +97,7 @@ fn every_file_is_read() {
 fn key_paths() {
     for case in read::<PathCase>("key_path.json") {
         let path = KeyPath::new(&bytes32(&case.key));
-        let trits: String = (0..PATH_TRITS)
-            .map(|i| char::from(b'0' + path.trit(i)))
-            .collect();
+        let trits: String = (0..PATH_TRITS).map(|i| char::from(b'0' + path.trit(i))).collect();
         assert_eq!(trits, case.trits, "path of {}", case.key);
     }
 }
@@ -112,10 +105,7 @@ fn key_paths() {
 #[test]
 fn roots_in_one_batch_and_one_by_one() {
     for (name, (trie, case)) in tries() {
-        let want = Root {
-            hash: bytes32(&case.hash),
-            sum: case.sum.parse().unwrap(),
-        };
+        let want = Root { hash: bytes32(&case.hash), sum: case.sum.parse().unwrap() };
         assert_eq!(trie.root(), want, "{name}");
         assert_eq!(trie.len(), case.entries.len(), "{name}");
         let mut one_by_one = Trie::new(case.root_depth);
@@ -128,10 +118,8 @@ fn roots_in_one_batch_and_one_by_one() {
 
 #[test]
 fn node_preimages() {
-    let known: BTreeMap<String, String> = read::<NodeCase>("nodes.json")
-        .into_iter()
-        .map(|case| (case.preimage, case.hash))
-        .collect();
+    let known: BTreeMap<String, String> =
+        read::<NodeCase>("nodes.json").into_iter().map(|case| (case.preimage, case.hash)).collect();
     for (preimage, hash) in &known {
         let got = blake3::hash(&hex::decode(preimage).unwrap());
         assert_eq!(&got.to_hex().to_string(), hash);

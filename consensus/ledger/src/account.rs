@@ -24,19 +24,13 @@ pub struct Account {
 impl Account {
     /// The account's leaf in the trie.
     pub(crate) fn leaf(&self) -> Leaf {
-        Leaf {
-            value: self.to_bytes(),
-            sum: self.balance.0,
-        }
+        Leaf { value: self.to_bytes(), sum: self.balance.0 }
     }
 }
 
 impl From<Account> for LiveAccount {
     fn from(account: Account) -> Self {
-        LiveAccount {
-            balance: account.balance,
-            next_seq: account.next_seq,
-        }
+        LiveAccount { balance: account.balance, next_seq: account.next_seq }
     }
 }
 
@@ -80,8 +74,5 @@ pub(crate) fn channel_key(domain: Domain, peer: &ShardAddress) -> smt_trie::Key 
 
 /// A channel's leaf: no sum, the value it carries is counted where it is held.
 pub(crate) fn channel_leaf(channel: &Channel) -> Leaf {
-    Leaf {
-        value: channel.to_bytes(),
-        sum: 0,
-    }
+    Leaf { value: channel.to_bytes(), sum: 0 }
 }

@@ -5,9 +5,7 @@ use crate::ledger::ShardLedger;
 use smt_types::crypto::{Field, poseidon, poseidon_many};
 use smt_types::header::LinkChanges;
 use smt_types::hierarchy::global_root;
-use smt_types::{
-    Address, Amount, Committee, DenseTime, Digest, Epoch, Genesis, Header, Lamport, ShardAddress,
-};
+use smt_types::{Address, Amount, Committee, DenseTime, Digest, Epoch, Genesis, Header, Lamport, ShardAddress};
 
 /// Where a network starts, as proofs and handshakes name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +36,7 @@ impl GenesisState {
         // Accounts ascend by address, and so by shard: one pass cuts them.
         let mut accounts = genesis.accounts.iter().copied().peekable();
         for (place, shard) in ShardAddress::all(genesis.level).enumerate() {
-            let committee = committees
-                .get(place)
-                .filter(|committee| committee.shard() == shard);
+            let committee = committees.get(place).filter(|committee| committee.shard() == shard);
             let committee = committee.ok_or(LedgerError::Committee { place, want: shard })?;
             let own = |(address, _): &(Address, Amount)| shard.contains(address);
             let balances = std::iter::from_fn(|| accounts.next_if(own));
@@ -62,21 +58,12 @@ impl GenesisState {
         }
         let level = genesis.level;
         // One leaf a shard by the loop above (and by `check_shape` no deeper than trees go).
-        let wrong = || LedgerError::Committee {
-            place: committees.len(),
-            want: ShardAddress::ROOT,
-        };
+        let wrong = || LedgerError::Committee { place: committees.len(), want: ShardAddress::ROOT };
         let leaves: Vec<Field> = headers.iter().map(Header::poseidon).collect();
         let global_root = global_root(level, &leaves).ok_or_else(wrong)?;
         let committee_root = committee_root(level, committees).ok_or_else(wrong)?;
         let supply = genesis.supply()?;
-        let mut state = GenesisState {
-            headers,
-            global_root,
-            committee_root,
-            supply,
-            genesis_hash: Field::ZERO,
-        };
+        let mut state = GenesisState { headers, global_root, committee_root, supply, genesis_hash: Field::ZERO };
         state.genesis_hash = state.hash_with(genesis, &Field::ZERO);
         Ok(state)
     }
@@ -113,10 +100,7 @@ pub fn committee_root(level: u8, committees: &[Committee]) -> Option<Field> {
 pub fn committee_leaf(committee: &Committee) -> Field {
     let (high, low) = Field::from_digest_halves(&committee.digest());
     let mut fields = vec![high, low];
-    for keys in committee
-        .indices()
-        .filter_map(|place| committee.keys(place))
-    {
+    for keys in committee.indices().filter_map(|place| committee.keys(place)) {
         let (x, y) = keys.jub.coordinates().unwrap_or_default();
         fields.extend([x, y]);
     }

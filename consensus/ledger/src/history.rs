@@ -23,10 +23,7 @@ pub enum Entry {
 /// Root of an epoch's tree.
 #[must_use]
 pub fn tree_root(entries: &[Entry]) -> Digest {
-    let mut level: Vec<Digest> = entries
-        .iter()
-        .map(|entry| hash::hash_of(Domain::HistoryLeaf, entry))
-        .collect();
+    let mut level: Vec<Digest> = entries.iter().map(|entry| hash::hash_of(Domain::HistoryLeaf, entry)).collect();
     while level.len() > 1 {
         level = level.chunks(2).map(parent).collect();
     }
@@ -45,10 +42,7 @@ fn parent(pair: &[Digest]) -> Digest {
 #[must_use]
 pub fn extend(previous: &Digest, epoch: Epoch, entries: &[Entry]) -> Option<Digest> {
     let count = u32::try_from(entries.len()).ok()?;
-    Some(hash::hash_of(
-        Domain::History,
-        &(previous, epoch, tree_root(entries), count),
-    ))
+    Some(hash::hash_of(Domain::History, &(previous, epoch, tree_root(entries), count)))
 }
 
 #[cfg(test)]
@@ -58,10 +52,7 @@ mod tests {
 
     #[test]
     fn every_list_has_a_chain_of_its_own() {
-        let slot = |seq| Slot {
-            payer: Address([7; 32]),
-            seq: Seq(seq),
-        };
+        let slot = |seq| Slot { payer: Address([7; 32]), seq: Seq(seq) };
         let paid = |seq| Entry::Payment(slot(seq), PaymentId(Digest([1; 32])));
         let lists: [&[Entry]; 6] = [
             &[],
@@ -71,22 +62,15 @@ mod tests {
             &[paid(1), paid(0)],
             &[paid(0), paid(1), paid(1)],
         ];
-        let chains: std::collections::BTreeSet<_> = lists
-            .iter()
-            .map(|list| extend(&Digest::ZERO, Epoch(1), list))
-            .collect();
+        let chains: std::collections::BTreeSet<_> =
+            lists.iter().map(|list| extend(&Digest::ZERO, Epoch(1), list)).collect();
         assert_eq!(chains.len(), lists.len());
         assert!(!chains.contains(&extend(&Digest::ZERO, Epoch(2), &[])));
     }
 
     #[test]
     fn tree_pairs_neighbours_and_moves_the_odd_one_up() {
-        let entry = |seq| {
-            Entry::Void(Slot {
-                payer: Address([3; 32]),
-                seq: Seq(seq),
-            })
-        };
+        let entry = |seq| Entry::Void(Slot { payer: Address([3; 32]), seq: Seq(seq) });
         let leaf = |seq| hash::hash_of(Domain::HistoryLeaf, &entry(seq));
         let node = |a: Digest, b: Digest| {
             let mut hasher = hash::hasher(Domain::HistoryNode);
@@ -94,9 +78,6 @@ mod tests {
             hasher.update(&b.0);
             Digest(*hasher.finalize().as_bytes())
         };
-        assert_eq!(
-            tree_root(&[entry(0), entry(1), entry(2)]),
-            node(node(leaf(0), leaf(1)), leaf(2))
-        );
+        assert_eq!(tree_root(&[entry(0), entry(1), entry(2)]), node(node(leaf(0), leaf(1)), leaf(2)));
     }
 }

@@ -14,8 +14,7 @@ use smt_types::codec::Bounded;
 use smt_types::credit::{Channel, Credit};
 use smt_types::header::{LinkChange, LinkChanges};
 use smt_types::{
-    Address, Amount, CutValue, Digest, Domain, Epoch, Genesis, PaymentId, Seq, ShardAddress,
-    SignedPayment, Slot,
+    Address, Amount, CutValue, Digest, Domain, Epoch, Genesis, PaymentId, Seq, ShardAddress, SignedPayment, Slot,
 };
 use std::collections::BTreeMap;
 
@@ -43,10 +42,7 @@ impl ShardLedger {
     ///
     /// # Errors
     /// [`LedgerError::Accounts`] for a genesis that [`Genesis::check_shape`] refuses.
-    pub fn genesis(
-        genesis: &Genesis,
-        shard: ShardAddress,
-    ) -> Result<(ShardLedger, Snapshot), LedgerError> {
+    pub fn genesis(genesis: &Genesis, shard: ShardAddress) -> Result<(ShardLedger, Snapshot), LedgerError> {
         ShardLedger::with_balances(shard, genesis.accounts_of(shard))
     }
 
@@ -55,24 +51,9 @@ impl ShardLedger {
         shard: ShardAddress,
         balances: impl Iterator<Item = (Address, Amount)>,
     ) -> Result<(ShardLedger, Snapshot), LedgerError> {
-        let accounts = balances
-            .map(|(address, balance)| {
-                (
-                    address,
-                    Account {
-                        balance,
-                        next_seq: Seq(0),
-                    },
-                )
-            })
-            .collect();
+        let accounts = balances.map(|(address, balance)| (address, Account { balance, next_seq: Seq(0) })).collect();
         let levels = SierpinskiClock::new(shard.level());
-        let parts = CutParts {
-            epoch: Epoch(0),
-            links: BTreeMap::new(),
-            history: Digest::ZERO,
-            levels,
-        };
+        let parts = CutParts { epoch: Epoch(0), links: BTreeMap::new(), history: Digest::ZERO, levels };
         let ledger = ShardLedger::from_parts(shard, accounts, parts)?;
         let snapshot = Snapshot {
             state: ledger.state_root(),
@@ -92,34 +73,17 @@ impl ShardLedger {
         parts: CutParts,
     ) -> Result<ShardLedger, LedgerError> {
         let refused = |source| LedgerError::Accounts { shard, source };
-        if let Some((address, _)) = accounts
-            .iter()
-            .find(|(address, _)| !shard.contains(address))
-        {
+        if let Some((address, _)) = accounts.iter().find(|(address, _)| !shard.contains(address)) {
             let (key, want) = (address.0, shard.level());
-            return Err(refused(smt_trie::UpdateError::ForeignKey {
-                key,
-                got: 0,
-                want,
-            }));
+            return Err(refused(smt_trie::UpdateError::ForeignKey { key, got: 0, want }));
         }
         let mut trie = Trie::new(shard.level());
-        trie.update(
-            accounts
-                .iter()
-                .map(|(address, account)| (address.0, Some(account.leaf()))),
-        )
-        .map_err(refused)?;
+        trie.update(accounts.iter().map(|(address, account)| (address.0, Some(account.leaf())))).map_err(refused)?;
         let mut table = Table::new();
         for (address, account) in accounts {
             table.insert(address, account);
         }
-        let CutParts {
-            epoch,
-            links,
-            history,
-            levels,
-        } = parts;
+        let CutParts { epoch, links, history, levels } = parts;
         let (mut outboxes, mut cursors) = (Trie::new(0), Trie::new(0));
         put_links(&mut outboxes, &mut cursors, &links).map_err(refused)?;
         Ok(ShardLedger {
@@ -220,49 +184,24 @@ impl ShardLedger {
     }
 
     /// Carries out a plan. Nothing changes before the last step that could fail.
-    fn commit(
-        &mut self,
-        epoch: Epoch,
-        plan: Plan,
-        writes: &mut Vec<Write>,
-    ) -> Result<Snapshot, CutError> {
-        let history =
-            history::extend(&self.history, epoch, &plan.entries).ok_or(CutError::Overflow)?;
-        let change = |(peer, link): (&ShardAddress, &Link)| LinkChange {
-            peer: *peer,
-            sent: link.sent,
-            received: link.received,
-        };
-        let changes = Bounded::new(plan.links.iter().map(change).collect())
-            .map_err(|_| CutError::Overflow)?;
+    fn commit(&mut self, epoch: Epoch, plan: Plan, writes: &mut Vec<Write>) -> Result<Snapshot, CutError> {
+        let history = history::extend(&self.history, epoch, &plan.entries).ok_or(CutError::Overflow)?;
+        let change =
+            |(peer, link): (&ShardAddress, &Link)| LinkChange { peer: *peer, sent: link.sent, received: link.received };
+        let changes = Bounded::new(plan.links.iter().map(change).collect()).map_err(|_| CutError::Overflow)?;
         let (mut outboxes, mut cursors) = (self.outboxes.clone(), self.cursors.clone());
         put_links(&mut outboxes, &mut cursors, &plan.links).map_err(|_| CutError::Overflow)?;
         // The plan has checked keys, sums and lengths; the trie would refuse the batch as a whole.
-        let leaves = plan
-            .accounts
-            .iter()
-            .map(|(address, account)| (address.0, Some(account.leaf())));
+        let leaves = plan.accounts.iter().map(|(address, account)| (address.0, Some(account.leaf())));
         self.trie.update(leaves).map_err(|_| CutError::Overflow)?;
 
         self.epoch = epoch;
         self.history = history;
         self.levels = plan.levels;
         (self.outboxes, self.cursors) = (outboxes, cursors);
-        writes.extend(
-            plan.accounts
-                .iter()
-                .map(|(address, account)| store::account_write(address, account)),
-        );
-        writes.extend(
-            plan.outgoing
-                .iter()
-                .map(|(peer, number, credit)| store::outbox_write(*peer, *number, credit)),
-        );
-        writes.extend(
-            plan.links
-                .iter()
-                .map(|(peer, link)| store::link_write(*peer, link)),
-        );
+        writes.extend(plan.accounts.iter().map(|(address, account)| store::account_write(address, account)));
+        writes.extend(plan.outgoing.iter().map(|(peer, number, credit)| store::outbox_write(*peer, *number, credit)));
+        writes.extend(plan.links.iter().map(|(peer, link)| store::link_write(*peer, link)));
         writes.push(store::meta_write(self));
         for (address, account) in plan.accounts {
             self.accounts.insert(address, account);
@@ -288,18 +227,14 @@ impl Ledger for ShardLedger {
     fn apply(&mut self, payment: &SignedPayment) -> Result<(), ApplyError> {
         let slot = payment.payment.slot();
         if !self.shard.contains(&slot.payer) {
-            return Err(ApplyError::Unfunded {
-                balance: Amount::ZERO,
-            });
+            return Err(ApplyError::Unfunded { balance: Amount::ZERO });
         }
         let transfer = Transfer::new(payment, self.shard.contains(&payment.payment.payee));
         self.live.apply(&self.accounts, slot, transfer)
     }
 
     fn cut_seq(&self, payer: &Address) -> Seq {
-        self.accounts
-            .get(payer)
-            .map_or(Seq(0), |account| account.next_seq)
+        self.accounts.get(payer).map_or(Seq(0), |account| account.next_seq)
     }
 
     fn check_cut(
@@ -323,12 +258,7 @@ impl Ledger for ShardLedger {
         credits: &[(ShardAddress, Vec<Credit>)],
         writes: &mut Vec<Write>,
     ) -> Result<Snapshot, CutError> {
-        assert_eq!(
-            Some(value.epoch),
-            self.epoch.next(),
-            "cuts of shard {} are consecutive",
-            self.shard
-        );
+        assert_eq!(Some(value.epoch), self.epoch.next(), "cuts of shard {} are consecutive", self.shard);
         let plan = self.base().plan(value, payments, credits)?;
         self.commit(value.epoch, plan, writes)
     }

@@ -19,12 +19,7 @@ pub(crate) struct Transfer {
 impl Transfer {
     pub(crate) fn new(signed: &SignedPayment, inside: bool) -> Transfer {
         let payment = &signed.payment;
-        Transfer {
-            id: payment.id(),
-            payee: payment.payee,
-            amount: payment.amount,
-            inside,
-        }
+        Transfer { id: payment.id(), payee: payment.payee, amount: payment.amount, inside }
     }
 }
 
@@ -37,28 +32,16 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new() -> Live {
-        Live {
-            overlay: Table::new(),
-            ahead: BTreeMap::new(),
-        }
+        Live { overlay: Table::new(), ahead: BTreeMap::new() }
     }
 
     /// The payments applied and in no cut, in (payer, seq) order.
     pub(crate) fn ahead(&self) -> impl Iterator<Item = (Slot, PaymentId)> + '_ {
-        self.ahead
-            .iter()
-            .map(|(slot, transfer)| (*slot, transfer.id))
+        self.ahead.iter().map(|(slot, transfer)| (*slot, transfer.id))
     }
 
-    pub(crate) fn account(
-        &self,
-        cut: &Table<Address, Account>,
-        address: &Address,
-    ) -> Option<LiveAccount> {
-        self.overlay
-            .get(address)
-            .copied()
-            .or_else(|| cut.get(address).map(|account| (*account).into()))
+    pub(crate) fn account(&self, cut: &Table<Address, Account>, address: &Address) -> Option<LiveAccount> {
+        self.overlay.get(address).copied().or_else(|| cut.get(address).map(|account| (*account).into()))
     }
 
     /// Debits the payer and credits a payee inside, if the slot is next and funded; changes nothing otherwise.
@@ -70,13 +53,9 @@ impl Live {
     ) -> Result<(), ApplyError> {
         let mut payer = self.account(cut, &slot.payer).unwrap_or_default();
         if payer.next_seq != slot.seq {
-            return Err(ApplyError::Seq {
-                next: payer.next_seq,
-            });
+            return Err(ApplyError::Seq { next: payer.next_seq });
         }
-        let unfunded = ApplyError::Unfunded {
-            balance: payer.balance,
-        };
+        let unfunded = ApplyError::Unfunded { balance: payer.balance };
         payer.balance = payer.balance.checked_sub(transfer.amount).ok_or(unfunded)?;
         payer.next_seq = payer.next_seq.next().ok_or(unfunded)?;
         let payee = if !transfer.inside {
@@ -102,18 +81,12 @@ impl Live {
     ///
     /// Returns the payments that fell out: at slots the cut passed without them, or funded by such. None, as long as no
     /// slot was voided and nobody signed two things. Cost: O(log n) for each of the n payments ahead.
-    pub(crate) fn rebase(
-        &mut self,
-        cut: &Table<Address, Account>,
-        joined: &[(Slot, PaymentId)],
-    ) -> Vec<PaymentId> {
+    pub(crate) fn rebase(&mut self, cut: &Table<Address, Account>, joined: &[(Slot, PaymentId)]) -> Vec<PaymentId> {
         self.overlay.clear();
         let mut waiting = std::mem::take(&mut self.ahead);
         let mut displaced = Vec::new();
         waiting.retain(|slot, transfer| {
-            let stays = cut
-                .get(&slot.payer)
-                .is_none_or(|account| slot.seq >= account.next_seq);
+            let stays = cut.get(&slot.payer).is_none_or(|account| slot.seq >= account.next_seq);
             if !stays && joined.binary_search(&(*slot, transfer.id)).is_err() {
                 displaced.push(transfer.id);
             }

@@ -6,9 +6,7 @@ use crate::table::Table;
 use smt_consensus::ports::CutError;
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::{Channel, Credit};
-use smt_types::{
-    Address, Amount, CutValue, Payment, PaymentId, Seq, ShardAddress, SignedPayment, Slot,
-};
+use smt_types::{Address, Amount, CutValue, Payment, PaymentId, Seq, ShardAddress, SignedPayment, Slot};
 use std::collections::BTreeMap;
 
 /// The state a cut extends.
@@ -69,30 +67,14 @@ impl Base<'_> {
         let levels = planner.levels(value)?;
         planner.check_supply()?;
         let accounts = planner.accounts()?;
-        let Planner {
-            links,
-            outgoing,
-            credited,
-            ..
-        } = planner;
+        let Planner { links, outgoing, credited, .. } = planner;
         let entry = |(slot, payment): (&Slot, &Joining<'_>)| match payment {
             Some((id, _)) => Entry::Payment(*slot, *id),
             None => Entry::Void(*slot),
         };
-        let joined = slots
-            .iter()
-            .filter_map(|(slot, payment)| payment.map(|(id, _)| (*slot, id)))
-            .collect();
+        let joined = slots.iter().filter_map(|(slot, payment)| payment.map(|(id, _)| (*slot, id))).collect();
         let entries = slots.iter().map(entry).collect();
-        Ok(Plan {
-            joined,
-            entries,
-            accounts,
-            links,
-            outgoing,
-            credited,
-            levels,
-        })
+        Ok(Plan { joined, entries, accounts, links, outgoing, credited, levels })
     }
 
     /// The slots this cut passes, each with its payment or none where it is void.
@@ -116,11 +98,7 @@ impl Base<'_> {
             if let Some(Some((other, _))) = slots.insert(slot, Some((id, payment)))
                 && other != id
             {
-                return Err(CutError::TwoAtSlot {
-                    slot,
-                    first: id.min(other),
-                    second: id.max(other),
-                });
+                return Err(CutError::TwoAtSlot { slot, first: id.min(other), second: id.max(other) });
             }
         }
         for slot in value.voids.iter() {
@@ -151,11 +129,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn change(&mut self, address: Address) -> &mut Change {
         let next_seq = self.base.account(&address).next_seq;
-        self.changes.entry(address).or_insert(Change {
-            credit: 0,
-            debit: 0,
-            next_seq,
-        })
+        self.changes.entry(address).or_insert(Change { credit: 0, debit: 0, next_seq })
     }
 
     fn link(&mut self, peer: ShardAddress) -> &mut Link {
@@ -165,10 +139,7 @@ impl Planner<'_> {
 
     fn credit(&mut self, payee: Address, amount: Amount) -> Result<(), CutError> {
         let change = self.change(payee);
-        change.credit = change
-            .credit
-            .checked_add(u128::from(amount.0))
-            .ok_or(CutError::Overflow)?;
+        change.credit = change.credit.checked_add(u128::from(amount.0)).ok_or(CutError::Overflow)?;
         Ok(())
     }
 
@@ -177,31 +148,19 @@ impl Planner<'_> {
         let level = self.base.shard.level();
         let payer = self.change(slot.payer);
         if slot.seq != payer.next_seq {
-            return Err(CutError::Gap {
-                slot,
-                next: payer.next_seq,
-            });
+            return Err(CutError::Gap { slot, next: payer.next_seq });
         }
         payer.next_seq = payer.next_seq.next().ok_or(CutError::Overflow)?;
         let Some((id, payment)) = payment else {
             return Ok(());
         };
-        payer.debit = payer
-            .debit
-            .checked_add(u128::from(payment.amount.0))
-            .ok_or(CutError::Overflow)?;
+        payer.debit = payer.debit.checked_add(u128::from(payment.amount.0)).ok_or(CutError::Overflow)?;
         let home = payment.payee.shard(level);
         if home == self.base.shard {
             return self.credit(payment.payee, payment.amount);
         }
         let Payment { payee, amount, .. } = *payment;
-        let credit = Credit {
-            payer: slot.payer,
-            seq: slot.seq,
-            payment: id,
-            payee,
-            amount,
-        };
+        let credit = Credit { payer: slot.payer, seq: slot.seq, payment: id, payee, amount };
         let outbox = &mut self.link(home).sent;
         let number = outbox.count;
         *outbox = outbox.extend(&credit).ok_or(CutError::Overflow)?;
@@ -210,11 +169,7 @@ impl Planner<'_> {
     }
 
     /// Consumes what the value names.
-    fn consume(
-        &mut self,
-        value: &CutValue,
-        credits: &[(ShardAddress, Vec<Credit>)],
-    ) -> Result<(), CutError> {
+    fn consume(&mut self, value: &CutValue, credits: &[(ShardAddress, Vec<Credit>)]) -> Result<(), CutError> {
         let own = self.base.shard;
         let mut given: BTreeMap<ShardAddress, &[Credit]> = BTreeMap::new();
         for (source, list) in credits {
@@ -222,29 +177,15 @@ impl Planner<'_> {
         }
         for named in value.consumed.iter() {
             let source = named.source;
-            let mut cursor = self
-                .base
-                .links
-                .get(&source)
-                .copied()
-                .unwrap_or_default()
-                .received;
+            let mut cursor = self.base.links.get(&source).copied().unwrap_or_default().received;
             if source.level() != own.level() || source == own {
-                return Err(CutError::ForeignCredit {
-                    source_shard: source,
-                    number: cursor.count,
-                });
+                return Err(CutError::ForeignCredit { source_shard: source, number: cursor.count });
             }
             let mut list = given.get(&source).copied().unwrap_or_default().iter();
             while cursor.count < named.count {
                 let number = cursor.count;
-                let fits = |credit: &&Credit| {
-                    own.contains(&credit.payee) && source.contains(&credit.payer)
-                };
-                let missing = CutError::ForeignCredit {
-                    source_shard: source,
-                    number,
-                };
+                let fits = |credit: &&Credit| own.contains(&credit.payee) && source.contains(&credit.payer);
+                let missing = CutError::ForeignCredit { source_shard: source, number };
                 let credit = list.next().filter(fits).ok_or(missing)?;
                 cursor = cursor.extend(credit).ok_or(CutError::Overflow)?;
                 self.link(source).received = cursor;
@@ -259,45 +200,25 @@ impl Planner<'_> {
     fn turnover(&self) -> impl Iterator<Item = Result<(ShardAddress, u128, u128), CutError>> + '_ {
         self.links.iter().map(|(peer, link)| {
             let before = self.base.links.get(peer).copied().unwrap_or_default();
-            let grown = |now: &Channel, then: &Channel| {
-                now.sum.checked_sub(then.sum).ok_or(CutError::Overflow)
-            };
-            Ok((
-                *peer,
-                grown(&link.sent, &before.sent)?,
-                grown(&link.received, &before.received)?,
-            ))
+            let grown = |now: &Channel, then: &Channel| now.sum.checked_sub(then.sum).ok_or(CutError::Overflow);
+            Ok((*peer, grown(&link.sent, &before.sent)?, grown(&link.received, &before.received)?))
         })
     }
 
     /// The per-level sums after this cut.
     fn levels(&self, value: &CutValue) -> Result<SierpinskiClock, CutError> {
         let own = self.base.shard;
-        let epochs: BTreeMap<ShardAddress, u64> = value
-            .consumed
-            .iter()
-            .map(|named| (named.source, named.epoch.0))
-            .collect();
+        let epochs: BTreeMap<ShardAddress, u64> =
+            value.consumed.iter().map(|named| (named.source, named.epoch.0)).collect();
         let mut levels = self.base.levels.clone();
         for turnover in self.turnover() {
             let (peer, sent, received) = turnover?;
-            levels
-                .send(&own, &peer, sent)
-                .map_err(|_| CutError::Overflow)?;
+            levels.send(&own, &peer, sent).map_err(|_| CutError::Overflow)?;
             // A link changed by sending alone brings no epoch.
-            let before = self
-                .base
-                .links
-                .get(&peer)
-                .map_or(0, |link| link.received.count);
-            let consumed = self
-                .links
-                .get(&peer)
-                .is_some_and(|link| link.received.count > before);
+            let before = self.base.links.get(&peer).map_or(0, |link| link.received.count);
+            let consumed = self.links.get(&peer).is_some_and(|link| link.received.count > before);
             let epoch = epochs.get(&peer).copied().filter(|_| consumed).unwrap_or(0);
-            levels
-                .receive(&own, &peer, received, epoch)
-                .map_err(|_| CutError::Overflow)?;
+            levels.receive(&own, &peer, received, epoch).map_err(|_| CutError::Overflow)?;
         }
         Ok(levels)
     }
@@ -306,22 +227,10 @@ impl Planner<'_> {
     fn accounts(&self) -> Result<BTreeMap<Address, Account>, CutError> {
         let after = |(address, change): (&Address, &Change)| {
             let before = u128::from(self.base.account(address).balance.0);
-            let total = before
-                .checked_add(change.credit)
-                .ok_or(CutError::Overflow)?;
-            let left = total
-                .checked_sub(change.debit)
-                .ok_or(CutError::Negative(*address))?;
-            let balance = u64::try_from(left)
-                .map(Amount)
-                .map_err(|_| CutError::Overflow)?;
-            Ok((
-                *address,
-                Account {
-                    balance,
-                    next_seq: change.next_seq,
-                },
-            ))
+            let total = before.checked_add(change.credit).ok_or(CutError::Overflow)?;
+            let left = total.checked_sub(change.debit).ok_or(CutError::Negative(*address))?;
+            let balance = u64::try_from(left).map(Amount).map_err(|_| CutError::Overflow)?;
+            Ok((*address, Account { balance, next_seq: change.next_seq }))
         };
         self.changes.iter().map(after).collect()
     }

@@ -77,21 +77,14 @@ impl VerifiedAccount {
 impl AccountProof {
     pub(crate) fn new(parts: StateParts, proof: &Proof) -> AccountProof {
         // An encoding is at most PROOF_BYTES_MAX long, so nothing is cut off.
-        AccountProof {
-            parts,
-            trie: Bounded::truncated(proof.encode()),
-        }
+        AccountProof { parts, trie: Bounded::truncated(proof.encode()) }
     }
 
     /// Checks the proof for `address` against a header the caller trusts. Cost: one hash a trie level.
     ///
     /// # Errors
     /// [`AccountProofError`] naming the first fault.
-    pub fn verify(
-        &self,
-        header: &Header,
-        address: &Address,
-    ) -> Result<VerifiedAccount, AccountProofError> {
+    pub fn verify(&self, header: &Header, address: &Address) -> Result<VerifiedAccount, AccountProofError> {
         if !header.shard.contains(address) {
             return Err(AccountProofError::Shard(header.shard));
         }
@@ -103,15 +96,11 @@ impl AccountProof {
         if got != want {
             return Err(AccountProofError::Supply { got, want });
         }
-        let root = Root {
-            hash: self.parts.accounts.0,
-            sum: self.parts.supply.0,
-        };
+        let root = Root { hash: self.parts.accounts.0, sum: self.parts.supply.0 };
         let shown = Proof::decode(&self.trie)?.verify(&root, &address.0)?;
         let account = match (shown.value(), shown.sum()) {
             (Some(value), Some(sum)) => {
-                let account = Account::from_bytes(value, ACCOUNT_BYTES)
-                    .map_err(|_| AccountProofError::Leaf)?;
+                let account = Account::from_bytes(value, ACCOUNT_BYTES).map_err(|_| AccountProofError::Leaf)?;
                 if account.balance != Amount(sum) {
                     return Err(AccountProofError::Leaf);
                 }
@@ -119,9 +108,6 @@ impl AccountProof {
             }
             _ => None,
         };
-        Ok(VerifiedAccount {
-            address: *address,
-            account,
-        })
+        Ok(VerifiedAccount { address: *address, account })
     }
 }

@@ -38,11 +38,7 @@ struct Meta {
 }
 
 fn put(column: Column, key: Vec<u8>, value: Vec<u8>) -> Write {
-    Write {
-        column,
-        key,
-        value: Some(value),
-    }
+    Write { column, key, value: Some(value) }
 }
 
 fn peer_key(peer: ShardAddress) -> Vec<u8> {
@@ -66,18 +62,8 @@ pub(crate) fn outbox_write(peer: ShardAddress, number: u64, credit: &Credit) -> 
 }
 
 pub(crate) fn meta_write(ledger: &ShardLedger) -> Write {
-    let ShardLedger {
-        shard,
-        epoch,
-        history,
-        ..
-    } = *ledger;
-    let meta = Meta {
-        shard,
-        epoch,
-        history,
-        levels: ledger.levels.clone(),
-    };
+    let ShardLedger { shard, epoch, history, .. } = *ledger;
+    let meta = Meta { shard, epoch, history, levels: ledger.levels.clone() };
     put(Column::LedgerMeta, META_KEY.to_vec(), meta.to_bytes())
 }
 
@@ -90,11 +76,7 @@ impl ShardLedger {
             put(Column::Account, key.to_vec(), entry.value.to_vec())
         };
         let mut writes: Vec<Write> = self.trie.iter().map(account).collect();
-        writes.extend(
-            self.links
-                .iter()
-                .map(|(peer, link)| link_write(*peer, link)),
-        );
+        writes.extend(self.links.iter().map(|(peer, link)| link_write(*peer, link)));
         writes.push(meta_write(self));
         writes
     }
@@ -106,21 +88,13 @@ impl ShardLedger {
     /// # Errors
     /// [`LedgerError`] for an empty store, another shard's, and damaged records.
     pub fn open(shard: ShardAddress, reader: &dyn Reader) -> Result<ShardLedger, LedgerError> {
-        let meta = reader
-            .get(Column::LedgerMeta, META_KEY)
-            .ok_or(LedgerError::Empty)?;
+        let meta = reader.get(Column::LedgerMeta, META_KEY).ok_or(LedgerError::Empty)?;
         let meta: Meta = read("meta", &meta, META_BYTES_MAX)?;
         if meta.shard != shard {
-            return Err(LedgerError::Shard {
-                got: meta.shard,
-                want: shard,
-            });
+            return Err(LedgerError::Shard { got: meta.shard, want: shard });
         }
         if meta.levels.levels.len() != usize::from(shard.level()) {
-            return Err(LedgerError::Record {
-                kind: "meta",
-                source: None,
-            });
+            return Err(LedgerError::Record { kind: "meta", source: None });
         }
         let mut accounts = Vec::new();
         for_each(reader, Column::Account, |key, value| {
@@ -130,18 +104,12 @@ impl ShardLedger {
         })?;
         let mut links = BTreeMap::new();
         for_each(reader, Column::Link, |key, value| {
-            let peer =
-                read_peer(key).filter(|peer| peer.level() == shard.level() && *peer != shard);
+            let peer = read_peer(key).filter(|peer| peer.level() == shard.level() && *peer != shard);
             let link: Link = read("link", value, LINK_BYTES)?;
             links.insert(peer.ok_or_else(|| wrong_key("link"))?, link);
             Ok(())
         })?;
-        let parts = CutParts {
-            epoch: meta.epoch,
-            links,
-            history: meta.history,
-            levels: meta.levels,
-        };
+        let parts = CutParts { epoch: meta.epoch, links, history: meta.history, levels: meta.levels };
         ShardLedger::from_parts(shard, accounts, parts)
     }
 }
@@ -151,10 +119,7 @@ fn wrong_key(kind: &'static str) -> LedgerError {
 }
 
 fn read<T: Canonical>(kind: &'static str, bytes: &[u8], max: usize) -> Result<T, LedgerError> {
-    T::from_bytes(bytes, max).map_err(|source| LedgerError::Record {
-        kind,
-        source: Some(source),
-    })
+    T::from_bytes(bytes, max).map_err(|source| LedgerError::Record { kind, source: Some(source) })
 }
 
 fn read_peer(key: &[u8]) -> Option<ShardAddress> {

@@ -1,5 +1,7 @@
 //! A hash map without iteration: lookups on the hot path, and no order that could differ between runs.
 
+#![expect(clippy::disallowed_types, reason = "wrapped here so that nobody can iterate it")]
+
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;

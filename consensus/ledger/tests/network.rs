@@ -4,12 +4,7 @@
 //! own, each cut joins the payments of two replicas, credits are delivered late, in parts and again. After every cut the
 //! invariants are checked (numbers as in the list of the project): 2 confluence, 3 conservation with per-level sums,
 //! 4 cursor ≤ outbox, 6 exactly-once credit, 14 non-negative joins, and that the store gives the same state back.
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -76,10 +71,7 @@ impl Network {
                 certified: BTreeMap::new(),
                 joined: BTreeSet::new(),
                 credited: BTreeMap::new(),
-                naive: genesis
-                    .accounts_of(address)
-                    .map(|(a, balance)| (a, i128::from(balance.0)))
-                    .collect(),
+                naive: genesis.accounts_of(address).map(|(a, balance)| (a, i128::from(balance.0))).collect(),
             }
         });
         Network {
@@ -109,16 +101,10 @@ impl Network {
         }
         let (payer, payee) = (&self.owners[from], self.owners[to].address);
         let seq = self.next_seq.entry(payer.address).or_default();
-        let payment = payer.pay(
-            *seq,
-            payee,
-            1 + u64::try_from(self.random.below(60)).unwrap(),
-        );
+        let payment = payer.pay(*seq, payee, 1 + u64::try_from(self.random.below(60)).unwrap());
         *seq += 1;
         let home = index(payer.address.shard(self.level));
-        self.shards[home]
-            .certified
-            .insert(payment.payment.slot(), payment);
+        self.shards[home].certified.insert(payment.payment.slot(), payment);
     }
 
     /// One replica applies some of the certified payments, in an order of its own.
@@ -145,9 +131,7 @@ impl Network {
         for (number, (key, _)) in rows.iter().enumerate() {
             assert_eq!(key[5..], u64::try_from(number).unwrap().to_be_bytes());
         }
-        rows.iter()
-            .map(|(_, bytes)| Credit::from_bytes(bytes, 1000).unwrap())
-            .collect()
+        rows.iter().map(|(_, bytes)| Credit::from_bytes(bytes, 1000).unwrap()).collect()
     }
 
     fn cut(&mut self) {
@@ -155,14 +139,8 @@ impl Network {
         let own = self.shards[shard_index].address;
         let left_out = self.random.below(3);
         // The join of two reports.
-        let reports = self.shards[shard_index]
-            .replicas
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| *i != left_out);
-        let join: BTreeSet<Slot> = reports
-            .flat_map(|(_, replica)| replica.ahead().map(|(slot, _)| slot))
-            .collect();
+        let reports = self.shards[shard_index].replicas.iter().enumerate().filter(|(i, _)| *i != left_out);
+        let join: BTreeSet<Slot> = reports.flat_map(|(_, replica)| replica.ahead().map(|(slot, _)| slot)).collect();
 
         let (mut consumed, mut credits) = (Vec::new(), Vec::new());
         for source in 0..self.shards.len() {
@@ -170,12 +148,9 @@ impl Network {
                 continue;
             }
             let list = self.outbox(&self.shards[source], own);
-            let cursor = usize::try_from(
-                self.shards[shard_index].replicas[0]
-                    .cursor(self.shards[source].address)
-                    .count,
-            )
-            .unwrap();
+            let cursor =
+                usize::try_from(self.shards[shard_index].replicas[0].cursor(self.shards[source].address).count)
+                    .unwrap();
             let replay = cursor > 0 && self.random.below(4) == 0;
             let (count, given) = if replay {
                 // Credits consumed before, named and delivered again.
@@ -183,17 +158,10 @@ impl Network {
                 (cursor, list[..cursor].to_vec())
             } else {
                 // Some of what is there; what is given beyond the count agreed on does not count.
-                (
-                    cursor + self.random.below(list.len() - cursor + 1),
-                    list[cursor..].to_vec(),
-                )
+                (cursor + self.random.below(list.len() - cursor + 1), list[cursor..].to_vec())
             };
             let epoch = self.shards[source].replicas[0].epoch().0;
-            consumed.push((
-                self.shards[source].address,
-                u64::try_from(count).unwrap(),
-                epoch,
-            ));
+            consumed.push((self.shards[source].address, u64::try_from(count).unwrap(), epoch));
             credits.push((self.shards[source].address, given));
         }
         let epoch = self.shards[shard_index].replicas[0].epoch().0 + 1;
@@ -204,38 +172,19 @@ impl Network {
         for (replica, store) in shard.replicas.iter_mut().zip(&mut shard.stores) {
             // Any order, each at least once, some twice, and some of earlier cuts.
             let old = shard.joined.iter().filter(|_| self.random.below(2) == 0);
-            let mut payments: Vec<_> = join
-                .iter()
-                .chain(old)
-                .map(|slot| &shard.certified[slot])
-                .collect();
-            payments.extend(
-                join.iter()
-                    .filter(|_| self.random.below(3) == 0)
-                    .map(|slot| &shard.certified[slot]),
-            );
+            let mut payments: Vec<_> = join.iter().chain(old).map(|slot| &shard.certified[slot]).collect();
+            payments.extend(join.iter().filter(|_| self.random.below(3) == 0).map(|slot| &shard.certified[slot]));
             self.random.shuffle(&mut payments);
             let root = replica.state_root();
-            assert_eq!(
-                replica.check_cut(&value, &payments, &credits),
-                Ok(()),
-                "14: a join of reports is non-negative"
-            );
+            assert_eq!(replica.check_cut(&value, &payments, &credits), Ok(()), "14: a join of reports is non-negative");
             assert_eq!(replica.state_root(), root);
             let mut writes = Vec::new();
-            snapshots.push(
-                replica
-                    .decide(&value, &payments, &credits, &mut writes)
-                    .unwrap(),
-            );
+            snapshots.push(replica.decide(&value, &payments, &credits, &mut writes).unwrap());
             assert_eq!(replica.displaced(), []);
             store.write(writes);
         }
         let snapshot = snapshots[0].clone();
-        assert!(
-            snapshots.iter().all(|other| *other == snapshot),
-            "2: equal sets, equal roots"
-        );
+        assert!(snapshots.iter().all(|other| *other == snapshot), "2: equal sets, equal roots");
         assert_eq!(shard.stores[0], shard.stores[1]);
         assert!(snapshot.changes.is_well_formed());
 
@@ -257,13 +206,7 @@ impl Network {
             *shard.naive.entry(credit.payee).or_default() += i128::from(credit.amount.0);
         }
         for numbers in shard.credited.values() {
-            assert!(
-                numbers
-                    .iter()
-                    .copied()
-                    .eq(0..u64::try_from(numbers.len()).unwrap()),
-                "6: exactly once, in order"
-            );
+            assert!(numbers.iter().copied().eq(0..u64::try_from(numbers.len()).unwrap()), "6: exactly once, in order");
         }
         self.stats.joined += join.len();
         self.stats.credited += snapshot.credited.len();
@@ -282,30 +225,15 @@ impl Network {
                     *live.entry(payment.payee).or_default() += i128::from(payment.amount.0);
                 }
             }
-            for owner in self
-                .owners
-                .iter()
-                .filter(|owner| shard.address.contains(&owner.address))
-            {
+            for owner in self.owners.iter().filter(|owner| shard.address.contains(&owner.address)) {
                 let address = owner.address;
-                let cut = replica
-                    .cut_account(&address)
-                    .map(|account| i128::from(account.balance.0));
+                let cut = replica.cut_account(&address).map(|account| i128::from(account.balance.0));
                 assert_eq!(cut, shard.naive.get(&address).copied());
-                let now = replica
-                    .account(&address)
-                    .map(|account| i128::from(account.balance.0));
+                let now = replica.account(&address).map(|account| i128::from(account.balance.0));
                 assert_eq!(now, live.get(&address).copied());
-                let joined = shard
-                    .joined
-                    .iter()
-                    .filter(|slot| slot.payer == address)
-                    .count();
+                let joined = shard.joined.iter().filter(|slot| slot.payer == address).count();
                 assert_eq!(replica.cut_seq(&address).0, u64::try_from(joined).unwrap());
-                let ahead = replica
-                    .ahead()
-                    .filter(|(slot, _)| slot.payer == address)
-                    .count();
+                let ahead = replica.ahead().filter(|(slot, _)| slot.payer == address).count();
                 let next = replica.account(&address).unwrap_or_default().next_seq;
                 assert_eq!(next.0, u64::try_from(joined + ahead).unwrap());
             }
@@ -330,41 +258,16 @@ impl Network {
                 let payment = &shard.certified[slot].payment;
                 let home = payment.payee.shard(self.level);
                 if home != shard.address {
-                    levels
-                        .send(&shard.address, &home, u128::from(payment.amount.0))
-                        .unwrap();
+                    levels.send(&shard.address, &home, u128::from(payment.amount.0)).unwrap();
                 }
             }
-            for peer in self
-                .shards
-                .iter()
-                .filter(|peer| peer.address != shard.address)
-            {
-                let (sent, received) = (
-                    ledger.outbox(peer.address),
-                    peer.replicas[0].cursor(shard.address),
-                );
-                assert!(
-                    received.count <= sent.count && received.sum <= sent.sum,
-                    "4"
-                );
+            for peer in self.shards.iter().filter(|peer| peer.address != shard.address) {
+                let (sent, received) = (ledger.outbox(peer.address), peer.replicas[0].cursor(shard.address));
+                assert!(received.count <= sent.count && received.sum <= sent.sum, "4");
                 total += sent.sum - received.sum;
-                levels
-                    .receive(
-                        &shard.address,
-                        &peer.address,
-                        ledger.cursor(peer.address).sum,
-                        0,
-                    )
-                    .unwrap();
+                levels.receive(&shard.address, &peer.address, ledger.cursor(peer.address).sum, 0).unwrap();
             }
-            for (got, want) in ledger
-                .levels()
-                .levels
-                .iter()
-                .flatten()
-                .zip(levels.levels.iter().flatten())
-            {
+            for (got, want) in ledger.levels().levels.iter().flatten().zip(levels.levels.iter().flatten()) {
                 assert_eq!((got.sent, got.received), (want.sent, want.received));
                 assert!((got.epoch > 0) >= (got.received > 0));
             }
@@ -404,19 +307,8 @@ proptest! {
 #[test]
 fn three_shards_in_a_long_run_do_all_there_is() {
     let stats = run(1, 20_261_120, 1_200);
-    let Stats {
-        joined,
-        credited,
-        replayed,
-        refused,
-        new_accounts,
-    } = stats;
-    for (what, count) in [
-        ("joined", joined),
-        ("credited", credited),
-        ("replayed", replayed),
-        ("refused", refused),
-    ] {
+    let Stats { joined, credited, replayed, refused, new_accounts } = stats;
+    for (what, count) in [("joined", joined), ("credited", credited), ("replayed", replayed), ("refused", refused)] {
         assert!(count > 20, "{what}: {count}");
     }
     assert!(new_accounts > 0);
@@ -426,12 +318,7 @@ fn three_shards_in_a_long_run_do_all_there_is() {
 fn nine_shards_sum_up_by_level() {
     for seed in [1, 2, 3] {
         let stats = run(2, seed, 500);
-        assert!(
-            stats.joined > 30 && stats.credited > 10,
-            "{} {}",
-            stats.joined,
-            stats.credited
-        );
+        assert!(stats.joined > 30 && stats.credited > 10, "{} {}", stats.joined, stats.credited);
     }
 }
 

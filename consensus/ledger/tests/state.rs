@@ -1,18 +1,12 @@
 //! Genesis, account proofs and the store.
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
 use common::{Store, genesis, ledger, owners};
 use smt_consensus::ports::{Column, Write};
 use smt_ledger::{
-    Account, AccountProof, AccountProofError, GenesisState, LedgerError, MAX_ACCOUNT_PROOF_BYTES,
-    ShardLedger,
+    Account, AccountProof, AccountProofError, GenesisState, LedgerError, MAX_ACCOUNT_PROOF_BYTES, ShardLedger,
 };
 use smt_types::codec::{Bounded, Canonical};
 use smt_types::crypto::Field;
@@ -20,16 +14,8 @@ use smt_types::hierarchy::global_root;
 use smt_types::{Address, Amount, Epoch, Genesis, Header, Seq, ShardAddress};
 
 fn network() -> (Genesis, Vec<Address>) {
-    let addresses: Vec<_> = owners(1, 3)
-        .into_iter()
-        .flatten()
-        .map(|owner| owner.address)
-        .collect();
-    let accounts = addresses
-        .iter()
-        .zip(1..)
-        .map(|(address, n)| (*address, Amount(n * 100)))
-        .collect();
+    let addresses: Vec<_> = owners(1, 3).into_iter().flatten().map(|owner| owner.address).collect();
+    let accounts = addresses.iter().zip(1..).map(|(address, n)| (*address, Amount(n * 100))).collect();
     (genesis(1, accounts), addresses)
 }
 
@@ -41,28 +27,16 @@ fn genesis_state_binds_every_part() {
     assert_eq!(state.headers.len(), 3);
     for (header, committee) in state.headers.iter().zip(&committees) {
         let (ledger, snapshot) = ShardLedger::genesis(&genesis, committee.shard()).unwrap();
-        assert_eq!(
-            (header.state, header.supply),
-            (snapshot.state, snapshot.supply)
-        );
-        assert_eq!(
-            (header.state, header.epoch),
-            (ledger.state_root(), Epoch(0))
-        );
-        assert_eq!(
-            (header.shard, header.committee),
-            (committee.shard(), committee.digest())
-        );
+        assert_eq!((header.state, header.supply), (snapshot.state, snapshot.supply));
+        assert_eq!((header.state, header.epoch), (ledger.state_root(), Epoch(0)));
+        assert_eq!((header.shard, header.committee), (committee.shard(), committee.digest()));
         assert_eq!(header.levels.levels.len(), 1);
     }
     let in_shards: u64 = state.headers.iter().map(|header| header.supply.0).sum();
     assert_eq!(Amount(in_shards), state.supply);
     let leaves: Vec<Field> = state.headers.iter().map(Header::poseidon).collect();
     assert_eq!(global_root(1, &leaves), Some(state.global_root));
-    assert_ne!(
-        state.hash_with(&genesis, &Field::from_u64(1)),
-        state.genesis_hash
-    );
+    assert_ne!(state.hash_with(&genesis, &Field::from_u64(1)), state.genesis_hash);
 
     // Another balance: another global root. Another committee: another committee root. Both: another hash.
     let mut richer = genesis.clone();
@@ -92,20 +66,11 @@ fn genesis_with_committees_of_other_shards_is_refused() {
         Err(LedgerError::Committee { place, want }) => (place, want),
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        fault(GenesisState::build(&genesis, &committees)),
-        wrong(1, 1)
-    );
-    assert_eq!(
-        fault(GenesisState::build(&genesis, &committees[..1])),
-        wrong(1, 1)
-    );
+    assert_eq!(fault(GenesisState::build(&genesis, &committees)), wrong(1, 1));
+    assert_eq!(fault(GenesisState::build(&genesis, &committees[..1])), wrong(1, 1));
     let mut deep = genesis.clone();
     deep.level = 2;
-    assert!(matches!(
-        GenesisState::build(&deep, &committees),
-        Err(LedgerError::Genesis(_))
-    ));
+    assert!(matches!(GenesisState::build(&deep, &committees), Err(LedgerError::Genesis(_))));
 }
 
 /// The shards' account roots are the children of the root of one trie over all accounts.
@@ -114,17 +79,8 @@ fn shard_tries_are_cut_from_one() {
     let (genesis, addresses) = network();
     let mut whole = smt_trie::Trie::new(0);
     let leaves = genesis.accounts.iter().map(|(address, balance)| {
-        let account = Account {
-            balance: *balance,
-            next_seq: Seq(0),
-        };
-        (
-            address.0,
-            Some(smt_trie::Leaf {
-                value: account.to_bytes(),
-                sum: balance.0,
-            }),
-        )
+        let account = Account { balance: *balance, next_seq: Seq(0) };
+        (address.0, Some(smt_trie::Leaf { value: account.to_bytes(), sum: balance.0 }))
     });
     whole.update(leaves).unwrap();
     let root = whole.open_sums(&addresses[0].0).remove(0);
@@ -137,24 +93,16 @@ fn shard_tries_are_cut_from_one() {
 #[test]
 fn account_proof_shows_the_account_and_nothing_else_passes() {
     let (genesis, addresses) = network();
-    let headers = GenesisState::build(&genesis, &genesis.check().unwrap())
-        .unwrap()
-        .headers;
+    let headers = GenesisState::build(&genesis, &genesis.check().unwrap()).unwrap().headers;
     let shard = addresses[0].shard(1);
     let header = headers.iter().find(|header| header.shard == shard).unwrap();
     let (ledger, _) = ShardLedger::genesis(&genesis, shard).unwrap();
     let proof = ledger.account_proof(&addresses[0]);
     let shown = proof.verify(header, &addresses[0]).unwrap();
     assert_eq!(shown.account(), ledger.cut_account(&addresses[0]));
-    assert_eq!(
-        (shown.address(), shown.account().unwrap().balance),
-        (addresses[0], Amount(100))
-    );
+    assert_eq!((shown.address(), shown.account().unwrap().balance), (addresses[0], Amount(100)));
     let bytes = proof.to_bytes();
-    assert_eq!(
-        AccountProof::from_bytes(&bytes, MAX_ACCOUNT_PROOF_BYTES).unwrap(),
-        proof
-    );
+    assert_eq!(AccountProof::from_bytes(&bytes, MAX_ACCOUNT_PROOF_BYTES).unwrap(), proof);
 
     for at in 0..bytes.len() {
         for flip in [1, 0x80] {
@@ -166,36 +114,15 @@ fn account_proof_shows_the_account_and_nothing_else_passes() {
         }
     }
     // For another account of the shard it proves nothing; for one elsewhere the shard is the wrong one to ask.
-    assert!(matches!(
-        proof.verify(header, &addresses[1]),
-        Err(AccountProofError::Trie(_))
-    ));
-    let foreign = addresses
-        .iter()
-        .find(|address| !shard.contains(address))
-        .unwrap();
+    assert!(matches!(proof.verify(header, &addresses[1]), Err(AccountProofError::Trie(_))));
+    let foreign = addresses.iter().find(|address| !shard.contains(address)).unwrap();
     let of_foreign = ledger.account_proof(foreign);
-    assert!(matches!(
-        of_foreign.verify(header, foreign),
-        Err(AccountProofError::Shard(_))
-    ));
+    assert!(matches!(of_foreign.verify(header, foreign), Err(AccountProofError::Shard(_))));
     // Headers with another supply or state.
-    let supply = Header {
-        supply: Amount(1),
-        ..header.clone()
-    };
-    assert!(matches!(
-        proof.verify(&supply, &addresses[0]),
-        Err(AccountProofError::Supply { .. })
-    ));
-    let state = Header {
-        state: header.predecessor,
-        ..header.clone()
-    };
-    assert!(matches!(
-        proof.verify(&state, &addresses[0]),
-        Err(AccountProofError::State { .. })
-    ));
+    let supply = Header { supply: Amount(1), ..header.clone() };
+    assert!(matches!(proof.verify(&supply, &addresses[0]), Err(AccountProofError::Supply { .. })));
+    let state = Header { state: header.predecessor, ..header.clone() };
+    assert!(matches!(proof.verify(&state, &addresses[0]), Err(AccountProofError::State { .. })));
 }
 
 #[test]
@@ -204,21 +131,12 @@ fn absence_is_shown_in_full_and_in_empty_shards() {
     let by_shard = owners(level, 3);
     let shard = ShardAddress::new(level, 0).unwrap();
     let never_paid = by_shard[0][2].address;
-    let balances: Vec<_> = by_shard[0][..2]
-        .iter()
-        .map(|owner| (owner.address, 5))
-        .collect();
+    let balances: Vec<_> = by_shard[0][..2].iter().map(|owner| (owner.address, 5)).collect();
     for ledger in [ledger(shard, &balances), ledger(shard, &[])] {
         let (genesis, _) = network();
-        let mut header = GenesisState::build(&genesis, &genesis.check().unwrap())
-            .unwrap()
-            .headers
-            .remove(0);
+        let mut header = GenesisState::build(&genesis, &genesis.check().unwrap()).unwrap().headers.remove(0);
         (header.state, header.supply) = (ledger.state_root(), ledger.supply());
-        let shown = ledger
-            .account_proof(&never_paid)
-            .verify(&header, &never_paid)
-            .unwrap();
+        let shown = ledger.account_proof(&never_paid).verify(&header, &never_paid).unwrap();
         assert_eq!(shown.account(), None);
     }
 }
@@ -229,65 +147,28 @@ fn damaged_stores_are_refused() {
     let own = owners(1, 2);
     let ledger = ledger(shard, &[(own[0][0].address, 5), (own[0][1].address, 6)]);
     let mut store = Store::default();
-    assert!(matches!(
-        ShardLedger::open(shard, &store),
-        Err(LedgerError::Empty)
-    ));
+    assert!(matches!(ShardLedger::open(shard, &store), Err(LedgerError::Empty)));
     store.write(ledger.writes());
-    assert_eq!(
-        ShardLedger::open(shard, &store).unwrap().state_root(),
-        ledger.state_root()
-    );
+    assert_eq!(ShardLedger::open(shard, &store).unwrap().state_root(), ledger.state_root());
     let other = ShardAddress::new(1, 1).unwrap();
-    assert!(matches!(
-        ShardLedger::open(other, &store),
-        Err(LedgerError::Shard { .. })
-    ));
+    assert!(matches!(ShardLedger::open(other, &store), Err(LedgerError::Shard { .. })));
 
     let damaged = |column, key: Vec<u8>, value: Vec<u8>| {
         let mut store = store.clone();
-        store.write(vec![Write {
-            column,
-            key,
-            value: Some(value),
-        }]);
+        store.write(vec![Write { column, key, value: Some(value) }]);
         ShardLedger::open(shard, &store).unwrap_err()
     };
-    let account = Account {
-        balance: Amount(1),
-        next_seq: Seq(0),
-    }
-    .to_bytes();
+    let account = Account { balance: Amount(1), next_seq: Seq(0) }.to_bytes();
     assert!(matches!(
         damaged(Column::Account, vec![1; 31], account.clone()),
-        LedgerError::Record {
-            kind: "account",
-            ..
-        }
+        LedgerError::Record { kind: "account", .. }
     ));
     let long = [account.clone(), vec![0]].concat();
-    assert!(matches!(
-        damaged(Column::Account, vec![1; 32], long),
-        LedgerError::Record {
-            kind: "account",
-            ..
-        }
-    ));
+    assert!(matches!(damaged(Column::Account, vec![1; 32], long), LedgerError::Record { kind: "account", .. }));
     let elsewhere = own[1][0].address.0.to_vec();
-    assert!(matches!(
-        damaged(Column::Account, elsewhere, account),
-        LedgerError::Accounts { .. }
-    ));
-    for key in [
-        vec![1, 0, 0, 0],
-        vec![1, 0, 0, 0, 9],
-        vec![1, 0, 0, 0, 0],
-        vec![2, 0, 0, 0, 1],
-    ] {
-        assert!(matches!(
-            damaged(Column::Link, key, vec![0; 112]),
-            LedgerError::Record { kind: "link", .. }
-        ));
+    assert!(matches!(damaged(Column::Account, elsewhere, account), LedgerError::Accounts { .. }));
+    for key in [vec![1, 0, 0, 0], vec![1, 0, 0, 0, 9], vec![1, 0, 0, 0, 0], vec![2, 0, 0, 0, 1]] {
+        assert!(matches!(damaged(Column::Link, key, vec![0; 112]), LedgerError::Record { kind: "link", .. }));
     }
     assert!(matches!(
         damaged(Column::LedgerMeta, b"cut".to_vec(), vec![0; 9]),

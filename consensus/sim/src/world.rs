@@ -25,7 +25,7 @@ pub const START_US: u64 = 1_800_000_000_000_000;
 const PROGRESS_US: u64 = 120_000_000;
 
 /// Lines of the event log that a failure shows.
-const LOG_LINES: usize = 600;
+const LOG_LINES: usize = 20_000;
 
 /// What happens at a time.
 enum Event {

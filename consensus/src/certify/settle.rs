@@ -98,8 +98,9 @@ impl<L: Ledger> Replica<L> {
         if !changed {
             return;
         }
-        let certificate = self.certificate(&digest);
-        cx.write(archive::put(Column::Certificate, digest.0.to_vec(), &certificate));
+        if let Some(certificate) = self.certificate(&digest) {
+            cx.write(archive::put(Column::Certificate, digest.0.to_vec(), &certificate));
+        }
         for index in fresh {
             self.on_certified(cx, digest, index);
         }

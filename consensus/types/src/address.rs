@@ -67,9 +67,7 @@ impl Hrp {
 const DATA_CHARACTERS: usize = 52;
 
 /// An account: the hash of its owner's key.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize)]
 pub struct Address(pub [u8; 32]);
 
 impl Address {
@@ -85,16 +83,12 @@ impl Address {
     /// # Errors
     /// [`AddressError`]: prefix, form, checksum, length or spare bits, asked in this order.
     pub fn parse(text: &str) -> Result<(Hrp, Address), AddressError> {
-        let prefix = text
-            .rsplit_once('1')
-            .map(|(prefix, _)| prefix.to_ascii_lowercase());
+        let prefix = text.rsplit_once('1').map(|(prefix, _)| prefix.to_ascii_lowercase());
         let hrp = match prefix.as_deref() {
             Some("smt") => Hrp::Main,
             Some("smtdev") => Hrp::Dev,
             Some(found) => {
-                return Err(AddressError::Prefix {
-                    found: found.chars().take(16).collect(),
-                });
+                return Err(AddressError::Prefix { found: found.chars().take(16).collect() });
             }
             None => return Err(AddressError::Form("no separator \"1\"".into())),
         };
@@ -104,10 +98,7 @@ impl Address {
         })?;
         let got = checked.data_part_ascii_no_checksum().len();
         if got != DATA_CHARACTERS {
-            return Err(AddressError::Length {
-                got,
-                want: DATA_CHARACTERS,
-            });
+            return Err(AddressError::Length { got, want: DATA_CHARACTERS });
         }
         let mut bytes = [0; 32];
         for (byte, read) in bytes.iter_mut().zip(checked.byte_iter()) {
@@ -133,10 +124,7 @@ impl Address {
             // count ≤ 3⁹ and carry < count: below 256 · 3⁹.
             carry = u32::from(*byte).saturating_mul(count).saturating_add(carry) >> 8;
         }
-        ShardAddress {
-            level,
-            index: carry,
-        }
+        ShardAddress { level, index: carry }
     }
 }
 
@@ -168,11 +156,7 @@ impl ShardAddress {
     /// The word of `level` trits whose value is `index`; `None` if there is none.
     #[must_use]
     pub const fn new(level: u8, index: u32) -> Option<ShardAddress> {
-        if level <= Self::MAX_LEVEL && index < Self::count(level) {
-            Some(ShardAddress { level, index })
-        } else {
-            None
-        }
+        if level <= Self::MAX_LEVEL && index < Self::count(level) { Some(ShardAddress { level, index }) } else { None }
     }
 
     /// 3^level for levels up to 9; the count of level 9 above.
@@ -222,10 +206,7 @@ impl ShardAddress {
     /// The word without its last trit; `None` at the root.
     #[must_use]
     pub fn parent(&self) -> Option<ShardAddress> {
-        Some(ShardAddress {
-            level: self.level.checked_sub(1)?,
-            index: self.index / 3,
-        })
+        Some(ShardAddress { level: self.level.checked_sub(1)?, index: self.index / 3 })
     }
 
     /// The word with `trit` (0, 1, 2) added; `None` for another trit or at level 9.
@@ -254,10 +235,7 @@ impl ShardAddress {
     #[must_use]
     pub fn prefix(&self, level: u8) -> Option<ShardAddress> {
         let dropped = self.level.checked_sub(level)?;
-        Some(ShardAddress {
-            level,
-            index: self.index.checked_div(Self::count(dropped))?,
-        })
+        Some(ShardAddress { level, index: self.index.checked_div(Self::count(dropped))? })
     }
 
     /// Whether `address` lives here: whether this word is a prefix of its key path.

@@ -1,10 +1,5 @@
 //! Tests of addresses and shard words; the vectors are checked in `tests/vectors.rs`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use super::*;
 use crate::Canonical;
@@ -14,10 +9,7 @@ const CHARSET: &str = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 #[test]
 fn every_single_character_substitution_is_refused() {
-    for (hrp, address) in [
-        (Hrp::Main, Address([0; 32])),
-        (Hrp::Dev, Address([0xa7; 32])),
-    ] {
+    for (hrp, address) in [(Hrp::Main, Address([0; 32])), (Hrp::Dev, Address([0xa7; 32]))] {
         let text = address.to_bech32(hrp);
         assert_eq!(Address::parse(&text), Ok((hrp, address)));
         for place in 0..text.len() {
@@ -42,37 +34,22 @@ fn every_single_character_substitution_is_refused() {
 fn upper_case_is_read_and_mixed_case_is_not() {
     let address = Address([0x5c; 32]);
     let text = address.to_bech32(Hrp::Main);
-    assert_eq!(
-        Address::parse(&text.to_ascii_uppercase()),
-        Ok((Hrp::Main, address))
-    );
+    assert_eq!(Address::parse(&text.to_ascii_uppercase()), Ok((Hrp::Main, address)));
     assert!(Address::parse(&text.replacen('s', "S", 1)).is_err());
 }
 
 #[test]
 fn prefix_length_and_form_are_told_apart() {
-    let encode = |hrp, data: &[u8]| {
-        bech32::encode_lower::<Bech32m>(Prefix::parse(hrp).unwrap(), data).unwrap()
-    };
-    assert_eq!(
-        Address::parse(&encode("bc", &[1; 32])),
-        Err(AddressError::Prefix { found: "bc".into() })
-    );
-    assert_eq!(
-        Address::parse(&encode("smt", &[1; 31])),
-        Err(AddressError::Length { got: 50, want: 52 })
-    );
-    assert_eq!(
-        Address::parse(&encode("smt", &[1; 33])),
-        Err(AddressError::Length { got: 53, want: 52 })
-    );
+    let encode = |hrp, data: &[u8]| bech32::encode_lower::<Bech32m>(Prefix::parse(hrp).unwrap(), data).unwrap();
+    assert_eq!(Address::parse(&encode("bc", &[1; 32])), Err(AddressError::Prefix { found: "bc".into() }));
+    assert_eq!(Address::parse(&encode("smt", &[1; 31])), Err(AddressError::Length { got: 50, want: 52 }));
+    assert_eq!(Address::parse(&encode("smt", &[1; 33])), Err(AddressError::Length { got: 53, want: 52 }));
     assert!(matches!(Address::parse("smt"), Err(AddressError::Form(_))));
     assert!(matches!(Address::parse(""), Err(AddressError::Form(_))));
     assert!(Address::parse("smt1").is_err());
     assert!(Address::parse(&"smt1".repeat(10_000)).is_err());
     // The older checksum of bech32 (without m) is another code.
-    let old =
-        bech32::encode_lower::<bech32::Bech32>(Prefix::parse("smt").unwrap(), &[1; 32]).unwrap();
+    let old = bech32::encode_lower::<bech32::Bech32>(Prefix::parse("smt").unwrap(), &[1; 32]).unwrap();
     assert_eq!(Address::parse(&old), Err(AddressError::Checksum));
 }
 
@@ -83,10 +60,7 @@ fn spare_bits_make_no_second_text() {
         let mut data: Vec<Fe32> = [0u8; 32].iter().copied().bytes_to_fes().collect();
         *data.last_mut().unwrap() = Fe32::try_from(spare).unwrap();
         let hrp = Prefix::parse("smt").unwrap();
-        data.into_iter()
-            .with_checksum::<Bech32m>(&hrp)
-            .chars()
-            .collect::<String>()
+        data.into_iter().with_checksum::<Bech32m>(&hrp).chars().collect::<String>()
     };
     assert!(Address::parse(&fe(0)).is_ok());
     for spare in 1..16 {
@@ -108,22 +82,8 @@ fn words_of_all_levels_round_trip() {
         assert_eq!(ShardAddress::new(level, count), None);
     }
     assert_eq!(ShardAddress::new(10, 0), None);
-    for bad in [
-        "",
-        ".",
-        "0.",
-        ".1",
-        "3",
-        "00",
-        "0.2.1.",
-        "0,1",
-        "Root",
-        "0.0.0.0.0.0.0.0.0.0",
-    ] {
-        assert_eq!(
-            bad.parse::<ShardAddress>(),
-            Err(AddressError::ShardWord(bad.into()))
-        );
+    for bad in ["", ".", "0.", ".1", "3", "00", "0.2.1.", "0,1", "Root", "0.0.0.0.0.0.0.0.0.0"] {
+        assert_eq!(bad.parse::<ShardAddress>(), Err(AddressError::ShardWord(bad.into())));
     }
 }
 
@@ -131,23 +91,14 @@ fn words_of_all_levels_round_trip() {
 fn family_of_a_word() {
     let word: ShardAddress = "0.2.1".parse().unwrap();
     assert_eq!((word.level(), word.index()), (3, 7));
-    assert_eq!(
-        [0, 1, 2, 3].map(|i| word.trit(i)),
-        [Some(0), Some(2), Some(1), None]
-    );
+    assert_eq!([0, 1, 2, 3].map(|i| word.trit(i)), [Some(0), Some(2), Some(1), None]);
     assert_eq!(word.parent().unwrap().to_string(), "0.2");
     assert_eq!(word.child(2).unwrap().to_string(), "0.2.1.2");
     assert_eq!(word.child(3), None);
-    assert_eq!(
-        word.siblings().unwrap().map(|s| s.to_string()),
-        ["0.2.0", "0.2.2"]
-    );
+    assert_eq!(word.siblings().unwrap().map(|s| s.to_string()), ["0.2.0", "0.2.2"]);
     assert_eq!(word.prefix(1).unwrap().to_string(), "0");
     assert_eq!(word.prefix(4), None);
-    assert_eq!(
-        (ShardAddress::ROOT.parent(), ShardAddress::ROOT.siblings()),
-        (None, None)
-    );
+    assert_eq!((ShardAddress::ROOT.parent(), ShardAddress::ROOT.siblings()), (None, None));
     assert_eq!(ShardAddress::new(9, 0).unwrap().child(0), None);
     assert_eq!(ShardAddress::ROOT.to_string(), "root");
 }

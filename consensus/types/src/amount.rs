@@ -4,9 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 
 /// An amount in base units. Has no `+` or `-`: a sum that does not fit is an error at the place where it happens.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize)]
 pub struct Amount(pub u64);
 
 impl Amount {

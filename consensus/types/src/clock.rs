@@ -54,19 +54,7 @@ pub enum ClockError {
 }
 
 /// Lamport time: a → b implies L(a) < L(b).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    BorshSerialize,
-    BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize)]
 pub struct Lamport(pub u64);
 
 impl Lamport {
@@ -75,10 +63,7 @@ impl Lamport {
     /// # Errors
     /// [`ClockError::LamportEnd`] after 2⁶⁴ − 1 events.
     pub fn tick(self) -> Result<Lamport, ClockError> {
-        self.0
-            .checked_add(1)
-            .map(Lamport)
-            .ok_or(ClockError::LamportEnd)
+        self.0.checked_add(1).map(Lamport).ok_or(ClockError::LamportEnd)
     }
 
     /// The time of the receipt of something stamped `seen`: max(own, seen) + 1.
@@ -87,10 +72,7 @@ impl Lamport {
     /// [`ClockError::LamportAhead`] if `seen` is more than [`MAX_LAMPORT_AHEAD`] ahead, [`ClockError::LamportEnd`].
     pub fn receive(self, seen: Lamport) -> Result<Lamport, ClockError> {
         if seen.0.saturating_sub(self.0) > MAX_LAMPORT_AHEAD {
-            return Err(ClockError::LamportAhead {
-                own: self.0,
-                seen: seen.0,
-            });
+            return Err(ClockError::LamportAhead { own: self.0, seen: seen.0 });
         }
         self.max(seen).tick()
     }
@@ -111,12 +93,7 @@ pub struct DenseTime {
 
 impl DenseTime {
     /// Below everything stamped.
-    pub const ZERO: DenseTime = DenseTime {
-        time_us: 0,
-        shard: 0,
-        replica: 0,
-        counter: 0,
-    };
+    pub const ZERO: DenseTime = DenseTime { time_us: 0, shard: 0, replica: 0, counter: 0 };
 }
 
 impl BorshDeserialize for DenseTime {
@@ -128,12 +105,7 @@ impl BorshDeserialize for DenseTime {
         if time_us > MAX_TIME_US {
             return Err(invalid("time of a dense timestamp"));
         }
-        Ok(DenseTime {
-            time_us,
-            shard,
-            replica,
-            counter,
-        })
+        Ok(DenseTime { time_us, shard, replica, counter })
     }
 }
 
@@ -153,19 +125,12 @@ impl HybridClock {
     /// The clock of a replica that has stamped nothing.
     #[must_use]
     pub fn new(shard: u32, replica: u8) -> HybridClock {
-        HybridClock {
-            shard,
-            replica,
-            floor: DenseTime::ZERO,
-        }
+        HybridClock { shard, replica, floor: DenseTime::ZERO }
     }
 
     /// Continues above `last`, a timestamp from our own store: no bound is asked, the wall clock may have gone back.
     pub fn resume(&mut self, last: &DenseTime) {
-        self.floor = self.floor.max(DenseTime {
-            time_us: last.time_us.min(MAX_TIME_US),
-            ..*last
-        });
+        self.floor = self.floor.max(DenseTime { time_us: last.time_us.min(MAX_TIME_US), ..*last });
     }
 
     /// The highest timestamp given or merged.
@@ -177,12 +142,7 @@ impl HybridClock {
     /// A new timestamp, above everything given or merged. `now_us`: the wall clock, microseconds since the Unix epoch.
     pub fn stamp(&mut self, now_us: u64) -> DenseTime {
         let time_us = now_us.min(MAX_TIME_US).max(self.floor.time_us);
-        let mut stamp = DenseTime {
-            time_us,
-            shard: self.shard,
-            replica: self.replica,
-            counter: 0,
-        };
+        let mut stamp = DenseTime { time_us, shard: self.shard, replica: self.replica, counter: 0 };
         if stamp <= self.floor {
             let same = (self.floor.shard, self.floor.replica) == (self.shard, self.replica);
             match self.floor.counter.checked_add(1).filter(|_| same) {
@@ -201,10 +161,7 @@ impl HybridClock {
     /// [`ClockError::TimeAhead`] if it is more than [`MAX_DRIFT_US`] ahead of `now_us`; the clock is then unchanged.
     pub fn merge(&mut self, seen: &DenseTime, now_us: u64) -> Result<(), ClockError> {
         if seen.time_us > MAX_TIME_US || seen.time_us.saturating_sub(now_us) > MAX_DRIFT_US {
-            return Err(ClockError::TimeAhead {
-                seen_us: seen.time_us,
-                now_us,
-            });
+            return Err(ClockError::TimeAhead { seen_us: seen.time_us, now_us });
         }
         self.floor = self.floor.max(*seen);
         Ok(())
@@ -252,9 +209,7 @@ impl SierpinskiClock {
     /// The clock of a shard of `level` (at most 9) at genesis.
     #[must_use]
     pub fn new(level: u8) -> SierpinskiClock {
-        SierpinskiClock {
-            levels: vec![Default::default(); usize::from(level.min(ShardAddress::MAX_LEVEL))],
-        }
+        SierpinskiClock { levels: vec![Default::default(); usize::from(level.min(ShardAddress::MAX_LEVEL))] }
     }
 
     /// Where `other` is entered in the clock of `own`: the level's place in `levels`, and which of the two siblings.
@@ -276,35 +231,20 @@ impl SierpinskiClock {
     ///
     /// # Errors
     /// [`ClockError::Levels`] if the words and this clock do not fit.
-    pub fn entry_mut(
-        &mut self,
-        own: &ShardAddress,
-        other: &ShardAddress,
-    ) -> Result<&mut LevelEntry, ClockError> {
-        let error = ClockError::Levels {
-            own: self.levels.len(),
-            other: usize::from(other.level()),
-        };
+    pub fn entry_mut(&mut self, own: &ShardAddress, other: &ShardAddress) -> Result<&mut LevelEntry, ClockError> {
+        let error = ClockError::Levels { own: self.levels.len(), other: usize::from(other.level()) };
         if self.levels.len() != usize::from(own.level()) {
             return Err(error);
         }
         let (level, sibling) = Self::place(own, other).ok_or(error)?;
-        self.levels
-            .get_mut(level)
-            .and_then(|pair| pair.get_mut(sibling))
-            .ok_or(error)
+        self.levels.get_mut(level).and_then(|pair| pair.get_mut(sibling)).ok_or(error)
     }
 
     /// Counts `value` base units sent by `own` to `to`.
     ///
     /// # Errors
     /// [`ClockError::Levels`], [`ClockError::ValueEnd`]; the clock is then unchanged.
-    pub fn send(
-        &mut self,
-        own: &ShardAddress,
-        to: &ShardAddress,
-        value: u128,
-    ) -> Result<(), ClockError> {
+    pub fn send(&mut self, own: &ShardAddress, to: &ShardAddress, value: u128) -> Result<(), ClockError> {
         let entry = self.entry_mut(own, to)?;
         entry.sent = entry.sent.checked_add(value).ok_or(ClockError::ValueEnd)?;
         Ok(())
@@ -322,10 +262,7 @@ impl SierpinskiClock {
         epoch: u64,
     ) -> Result<(), ClockError> {
         let entry = self.entry_mut(own, from)?;
-        entry.received = entry
-            .received
-            .checked_add(value)
-            .ok_or(ClockError::ValueEnd)?;
+        entry.received = entry.received.checked_add(value).ok_or(ClockError::ValueEnd)?;
         entry.epoch = entry.epoch.max(epoch);
         Ok(())
     }
@@ -336,17 +273,9 @@ impl SierpinskiClock {
     /// [`ClockError::Levels`] for clocks of different heights; this one is then unchanged.
     pub fn merge(&mut self, other: &SierpinskiClock) -> Result<(), ClockError> {
         if self.levels.len() != other.levels.len() {
-            return Err(ClockError::Levels {
-                own: self.levels.len(),
-                other: other.levels.len(),
-            });
+            return Err(ClockError::Levels { own: self.levels.len(), other: other.levels.len() });
         }
-        for (own, other) in self
-            .levels
-            .iter_mut()
-            .flatten()
-            .zip(other.levels.iter().flatten())
-        {
+        for (own, other) in self.levels.iter_mut().flatten().zip(other.levels.iter().flatten()) {
             *own = own.max(other);
         }
         Ok(())
@@ -356,21 +285,15 @@ impl SierpinskiClock {
     #[must_use]
     pub fn le(&self, other: &SierpinskiClock) -> bool {
         self.levels.len() == other.levels.len()
-            && self
-                .levels
-                .iter()
-                .flatten()
-                .zip(other.levels.iter().flatten())
-                .all(|(a, b)| a.le(b))
+            && self.levels.iter().flatten().zip(other.levels.iter().flatten()).all(|(a, b)| a.le(b))
     }
 }
 
 impl BorshDeserialize for SierpinskiClock {
     fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
-        let levels = crate::Bounded::<[LevelEntry; 2], { ShardAddress::MAX_LEVEL as usize }>::deserialize_reader(reader)?;
-        Ok(SierpinskiClock {
-            levels: levels.into_inner(),
-        })
+        let levels =
+            crate::Bounded::<[LevelEntry; 2], { ShardAddress::MAX_LEVEL as usize }>::deserialize_reader(reader)?;
+        Ok(SierpinskiClock { levels: levels.into_inner() })
     }
 }
 

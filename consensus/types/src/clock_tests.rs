@@ -1,10 +1,5 @@
 //! The clock laws, on random histories.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use super::*;
 use crate::Canonical;
@@ -22,10 +17,7 @@ struct Event {
 
 fn histories(replicas: usize) -> impl Strategy<Value = Vec<Event>> {
     let event = (0..replicas, proptest::option::of(0..200usize), -3i64..4);
-    prop::collection::vec(
-        event.prop_map(|(at, from, passed)| Event { at, from, passed }),
-        1..200,
-    )
+    prop::collection::vec(event.prop_map(|(at, from, passed)| Event { at, from, passed }), 1..200)
 }
 
 /// For every event the set of events before it (in the sense of →), by plain reachability.
@@ -34,10 +26,7 @@ fn pasts(history: &[Event], replicas: usize) -> Vec<BTreeSet<usize>> {
     let mut pasts: Vec<BTreeSet<usize>> = Vec::new();
     for (index, event) in history.iter().enumerate() {
         let mut past = BTreeSet::new();
-        for cause in [last[event.at], event.from.filter(|from| *from < index)]
-            .into_iter()
-            .flatten()
-        {
+        for cause in [last[event.at], event.from.filter(|from| *from < index)].into_iter().flatten() {
             past.extend(pasts[cause].iter().copied());
             past.insert(cause);
         }
@@ -149,21 +138,12 @@ proptest! {
 #[test]
 fn lamport_refuses_what_is_too_far_ahead() {
     let own = Lamport(10);
-    assert_eq!(
-        own.receive(Lamport(10 + MAX_LAMPORT_AHEAD)),
-        Ok(Lamport(11 + MAX_LAMPORT_AHEAD))
-    );
+    assert_eq!(own.receive(Lamport(10 + MAX_LAMPORT_AHEAD)), Ok(Lamport(11 + MAX_LAMPORT_AHEAD)));
     let seen = 11 + MAX_LAMPORT_AHEAD;
-    assert_eq!(
-        own.receive(Lamport(seen)),
-        Err(ClockError::LamportAhead { own: 10, seen })
-    );
+    assert_eq!(own.receive(Lamport(seen)), Err(ClockError::LamportAhead { own: 10, seen }));
     assert_eq!(own.receive(Lamport(3)), Ok(Lamport(11)));
     assert_eq!(Lamport(u64::MAX).tick(), Err(ClockError::LamportEnd));
-    assert_eq!(
-        Lamport(u64::MAX).receive(Lamport(0)),
-        Err(ClockError::LamportEnd)
-    );
+    assert_eq!(Lamport(u64::MAX).receive(Lamport(0)), Err(ClockError::LamportEnd));
 }
 
 #[test]
@@ -171,20 +151,9 @@ fn merge_refuses_more_than_five_seconds_ahead_and_changes_nothing() {
     let mut clock = HybridClock::new(1, 1);
     clock.stamp(100);
     let before = clock.clone();
-    let seen = |time_us| DenseTime {
-        time_us,
-        shard: 9,
-        replica: 9,
-        counter: 9,
-    };
+    let seen = |time_us| DenseTime { time_us, shard: 9, replica: 9, counter: 9 };
     let late = seen(1_000 + MAX_DRIFT_US + 1);
-    assert_eq!(
-        clock.merge(&late, 1_000),
-        Err(ClockError::TimeAhead {
-            seen_us: late.time_us,
-            now_us: 1_000
-        })
-    );
+    assert_eq!(clock.merge(&late, 1_000), Err(ClockError::TimeAhead { seen_us: late.time_us, now_us: 1_000 }));
     assert!(clock.merge(&seen(u64::MAX), u64::MAX).is_err());
     assert_eq!(clock, before);
     clock.merge(&seen(1_000 + MAX_DRIFT_US), 1_000).unwrap();
@@ -194,42 +163,14 @@ fn merge_refuses_more_than_five_seconds_ahead_and_changes_nothing() {
 #[test]
 fn stamps_rise_with_counters_and_past_the_last_counter() {
     let mut clock = HybridClock::new(3, 2);
-    let stamp = |time_us, counter| DenseTime {
-        time_us,
-        shard: 3,
-        replica: 2,
-        counter,
-    };
-    assert_eq!(
-        [clock.stamp(50), clock.stamp(50), clock.stamp(40)],
-        [stamp(50, 0), stamp(50, 1), stamp(50, 2)]
-    );
+    let stamp = |time_us, counter| DenseTime { time_us, shard: 3, replica: 2, counter };
+    assert_eq!([clock.stamp(50), clock.stamp(50), clock.stamp(40)], [stamp(50, 0), stamp(50, 1), stamp(50, 2)]);
     clock.resume(&stamp(50, u32::MAX));
     assert_eq!(clock.stamp(50), stamp(51, 0));
     // A foreign stamp of the same microsecond: below us we keep the microsecond, above us we take the next.
-    clock
-        .merge(
-            &DenseTime {
-                time_us: 60,
-                shard: 2,
-                replica: 7,
-                counter: 5,
-            },
-            60,
-        )
-        .unwrap();
+    clock.merge(&DenseTime { time_us: 60, shard: 2, replica: 7, counter: 5 }, 60).unwrap();
     assert_eq!(clock.stamp(60), stamp(60, 0));
-    clock
-        .merge(
-            &DenseTime {
-                time_us: 60,
-                shard: 3,
-                replica: 3,
-                counter: 0,
-            },
-            60,
-        )
-        .unwrap();
+    clock.merge(&DenseTime { time_us: 60, shard: 3, replica: 3, counter: 0 }, 60).unwrap();
     assert_eq!(clock.stamp(60), stamp(61, 0));
     // A wall clock at the end of the range does not end the clock.
     assert_eq!(clock.stamp(u64::MAX), stamp(MAX_TIME_US, 0));
@@ -274,13 +215,8 @@ fn vector_clocks_that_do_not_fit_are_refused() {
     let before = clock.clone();
     assert_eq!(clock.send(&own, &other, 1), Err(ClockError::ValueEnd));
     assert_eq!(clock, before);
-    let ten = SierpinskiClock {
-        levels: vec![Default::default(); 10],
-    };
+    let ten = SierpinskiClock { levels: vec![Default::default(); 10] };
     assert!(SierpinskiClock::from_bytes(&ten.to_bytes(), 10_000).is_err());
     let nine = SierpinskiClock::new(200);
-    assert_eq!(
-        SierpinskiClock::from_bytes(&nine.to_bytes(), 10_000),
-        Ok(nine)
-    );
+    assert_eq!(SierpinskiClock::from_bytes(&nine.to_bytes(), 10_000), Ok(nine));
 }

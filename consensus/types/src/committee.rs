@@ -114,7 +114,9 @@ impl Committee {
         }
         let replicas = Bounded::new(replicas).map_err(|_| CommitteeError::Size(size))?;
         for (i, a) in replicas.iter().enumerate() {
-            if let Some(j) = replicas.iter().skip(i.saturating_add(1)).position(|b| a.ed25519 == b.ed25519 || a.jub == b.jub) {
+            if let Some(j) =
+                replicas.iter().skip(i.saturating_add(1)).position(|b| a.ed25519 == b.ed25519 || a.jub == b.jub)
+            {
                 return Err(CommitteeError::Repeated(i, i.saturating_add(j).saturating_add(1)));
             }
         }
@@ -183,7 +185,7 @@ impl Committee {
 /// The quorum of a committee of `size`: 2 for 3, ⌊2n/3⌋ + 1 from 4 on.
 #[must_use]
 pub fn quorum(size: usize) -> usize {
-    if size <= 3 { 2 } else { size.saturating_mul(2) / 3 + 1 }
+    if size <= 3 { 2 } else { (size.saturating_mul(2) / 3).saturating_add(1) }
 }
 
 #[cfg(test)]

@@ -82,10 +82,7 @@ impl CutVote {
     /// What the voter signs.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        hash::hash_of(
-            Domain::CutVote,
-            &(self.committee, self.epoch, self.view, self.phase, self.value, self.replica),
-        )
+        hash::hash_of(Domain::CutVote, &(self.committee, self.epoch, self.view, self.phase, self.value, self.replica))
     }
 }
 
@@ -177,10 +174,7 @@ impl Proposal {
     /// What the proposer signs.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        hash::hash_of(
-            Domain::Proposal,
-            &(self.committee, self.epoch, self.view, self.value.digest(), self.replica),
-        )
+        hash::hash_of(Domain::Proposal, &(self.committee, self.epoch, self.view, self.value.digest(), self.replica))
     }
 }
 

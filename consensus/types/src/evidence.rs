@@ -160,8 +160,7 @@ impl Evidence {
             }
             Evidence::CutVotes(pair) => {
                 let [a, b] = pair.as_ref();
-                let own =
-                    |v: &CutVote| v.committee == committee.digest() && by(v.replica, &v.digest(), &v.signature);
+                let own = |v: &CutVote| v.committee == committee.digest() && by(v.replica, &v.digest(), &v.signature);
                 let same = (a.replica, a.epoch, a.view, a.phase) == (b.replica, b.epoch, b.view, b.phase);
                 (same && a.value != b.value && own(a) && own(b)).then_some(a.replica)
             }
@@ -195,8 +194,7 @@ impl Omission {
             && applied.bits.get(self.path.index)
             && self.path.root(self.payment.leaf(), self.header.count) == Some(self.header.root);
         let due = applied.open_epoch <= report.epoch;
-        let listed =
-            report.bits.iter().any(|entry| entry.header == applied.header && entry.bits.get(self.path.index));
+        let listed = report.bits.iter().any(|entry| entry.header == applied.header && entry.bits.get(self.path.index));
         (signed && inside && due && !listed).then_some(report.replica)
     }
 }

@@ -36,17 +36,13 @@ impl GlobalPath {
         let mut row = row(shard.level(), leaves)?;
         let (mut word, mut siblings) = (shard, Vec::new());
         while let Some(pair) = word.siblings() {
-            let at =
-                |sibling: &ShardAddress| row.get(usize::try_from(sibling.index()).ok()?).copied();
+            let at = |sibling: &ShardAddress| row.get(usize::try_from(sibling.index()).ok()?).copied();
             let [first, second] = &pair;
             siblings.push([at(first)?, at(second)?]);
             row = parents(&row);
             word = word.parent()?;
         }
-        Some(GlobalPath {
-            shard,
-            siblings: Bounded::truncated(siblings),
-        })
+        Some(GlobalPath { shard, siblings: Bounded::truncated(siblings) })
     }
 
     /// The root that `leaf` has under this path; `None` if the path's length is not the shard's level.
@@ -69,8 +65,7 @@ impl GlobalPath {
 }
 
 fn row(level: u8, leaves: &[Field]) -> Option<Vec<Field>> {
-    let fits =
-        level <= MAX_LEVEL && u32::try_from(leaves.len()).ok()? == ShardAddress::count(level);
+    let fits = level <= MAX_LEVEL && u32::try_from(leaves.len()).ok()? == ShardAddress::count(level);
     fits.then(|| leaves.to_vec())
 }
 
@@ -89,10 +84,7 @@ mod tests {
         assert_eq!(global_root(0, &[leaf(7)]), Some(leaf(7)));
         let nine: Vec<Field> = (0..9).map(leaf).collect();
         let node = |i: usize| poseidon(&[nine[i], nine[i + 1], nine[i + 2]]);
-        assert_eq!(
-            global_root(2, &nine),
-            Some(poseidon(&[node(0), node(3), node(6)]))
-        );
+        assert_eq!(global_root(2, &nine), Some(poseidon(&[node(0), node(3), node(6)])));
         assert_eq!(global_root(1, &nine), None);
         assert_eq!(global_root(2, &nine[..8]), None);
         assert_eq!(global_root(10, &nine), None);
@@ -101,28 +93,18 @@ mod tests {
     #[test]
     fn every_path_leads_to_the_root_from_its_own_leaf_only() {
         for level in 0..=3 {
-            let leaves: Vec<Field> = (0..u64::from(ShardAddress::count(level)))
-                .map(|i| Field::from_u64(i + 5))
-                .collect();
+            let leaves: Vec<Field> =
+                (0..u64::from(ShardAddress::count(level))).map(|i| Field::from_u64(i + 5)).collect();
             let root = global_root(level, &leaves);
             for (shard, leaf) in ShardAddress::all(level).zip(&leaves) {
                 let path = GlobalPath::of(&leaves, shard).unwrap();
                 assert_eq!(path.root(*leaf), root);
                 assert_ne!(path.root(Field::from_u64(1)), root);
-                let short = GlobalPath {
-                    siblings: Bounded::truncated(path.siblings.iter().copied().skip(1).collect()),
-                    shard,
-                };
+                let short =
+                    GlobalPath { siblings: Bounded::truncated(path.siblings.iter().copied().skip(1).collect()), shard };
                 assert_eq!(short.root(*leaf).is_some(), level == 0);
                 for other in ShardAddress::all(level).filter(|other| *other != shard) {
-                    assert_ne!(
-                        GlobalPath {
-                            shard: other,
-                            ..path.clone()
-                        }
-                        .root(*leaf),
-                        root
-                    );
+                    assert_ne!(GlobalPath { shard: other, ..path.clone() }.root(*leaf), root);
                 }
             }
         }

@@ -5,7 +5,8 @@ use crate::codec::Bounded;
 use crate::committee::MAX_REPLICAS;
 use crate::hash::{self, Digest, Domain};
 use crate::{
-    BatchNumber, Bitmap, DenseTime, Epoch, Lamport, NetworkId, PaymentId, ReplicaIndex, ShardAddress, Signature, Slot, View,
+    BatchNumber, Bitmap, DenseTime, Epoch, Lamport, NetworkId, PaymentId, ReplicaIndex, ShardAddress, Signature, Slot,
+    View,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -115,7 +116,11 @@ impl Report {
             && ascends(&self.contested, |entry| entry.slot)
             && self.contested.iter().all(|entry| {
                 let [a, b] = entry.payments;
-                a < b && entry.certified.iter().all(|(id, _, index)| (*id == a || *id == b) && *index < MAX_BATCH_PAYMENTS)
+                a < b
+                    && entry
+                        .certified
+                        .iter()
+                        .all(|(id, _, index)| (*id == a || *id == b) && *index < MAX_BATCH_PAYMENTS)
             })
             && ascends(&self.sources, |entry| entry.source)
             && usize::from(self.replica.0) < MAX_REPLICAS

@@ -32,10 +32,7 @@ impl Vote {
     /// What the voter signs.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        hash::hash_of(
-            Domain::Vote,
-            &(self.committee, self.gateway, self.number, self.header, self.replica, &self.bits),
-        )
+        hash::hash_of(Domain::Vote, &(self.committee, self.gateway, self.number, self.header, self.replica, &self.bits))
     }
 }
 

@@ -1,12 +1,7 @@
 //! The vectors in `vectors/`: second origins of everything that is hashed or signed. A file that no test reads is a
 //! failure. `scripts/vectors_types.py --check` recomputes them from the written rules; `poseidon.json` and
 //! `babyjub.json` come from circomlibjs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use serde_json::Value;
 use smt_types::address::Hrp;
@@ -19,15 +14,8 @@ use smt_types::*;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-const READ: [&str; 7] = [
-    "addresses.json",
-    "babyjub.json",
-    "domains.json",
-    "ed25519.json",
-    "jub.json",
-    "poseidon.json",
-    "records.json",
-];
+const READ: [&str; 7] =
+    ["addresses.json", "babyjub.json", "domains.json", "ed25519.json", "jub.json", "poseidon.json", "records.json"];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors")
@@ -61,12 +49,7 @@ fn field(value: &Value, name: &str) -> Field {
 }
 
 fn fields(value: &Value, name: &str) -> Vec<Field> {
-    value[name]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| Field::from_decimal(v.as_str().unwrap()).unwrap())
-        .collect()
+    value[name].as_array().unwrap().iter().map(|v| Field::from_decimal(v.as_str().unwrap()).unwrap()).collect()
 }
 
 /// Decodes, and checks that encoding gives the same bytes back and that no shorter or longer input is taken.
@@ -81,31 +64,18 @@ fn exact<T: Canonical>(bytes: &[u8]) -> T {
 
 #[test]
 fn every_file_is_read() {
-    let files: BTreeSet<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|f| f.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let files: BTreeSet<String> =
+        std::fs::read_dir(folder()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, READ.iter().map(|name| (*name).to_string()).collect());
 }
 
 #[test]
 fn domains() {
     let file = read("domains.json");
-    let inputs: Vec<Vec<u8>> = rows(&file, "inputs")
-        .iter()
-        .map(|v| hex::decode(v.as_str().unwrap()).unwrap())
-        .collect();
-    let names: Vec<&str> = rows(&file, "domains")
-        .iter()
-        .map(|row| text(row, "name"))
-        .collect();
-    assert_eq!(
-        names,
-        Domain::ALL
-            .iter()
-            .map(|d| format!("{d:?}"))
-            .collect::<Vec<_>>()
-    );
+    let inputs: Vec<Vec<u8>> =
+        rows(&file, "inputs").iter().map(|v| hex::decode(v.as_str().unwrap()).unwrap()).collect();
+    let names: Vec<&str> = rows(&file, "domains").iter().map(|row| text(row, "name")).collect();
+    assert_eq!(names, Domain::ALL.iter().map(|d| format!("{d:?}")).collect::<Vec<_>>());
     for (row, domain) in rows(&file, "domains").iter().zip(Domain::ALL) {
         assert_eq!(text(row, "context"), domain.context());
         for (input, want) in inputs.iter().zip(rows(row, "digests")) {
@@ -119,12 +89,7 @@ fn addresses() {
     for row in rows(&read("addresses.json"), "addresses") {
         let address = Address(array(row, "address"));
         if !row["public"].is_null() {
-            assert_eq!(
-                crypto::PublicKey::from_bytes(array(row, "public"))
-                    .unwrap()
-                    .address(),
-                address
-            );
+            assert_eq!(crypto::PublicKey::from_bytes(array(row, "public")).unwrap().address(), address);
         }
         for (hrp, name) in [(Hrp::Main, "smt"), (Hrp::Dev, "smtdev")] {
             assert_eq!(address.to_bech32(hrp), text(row, name));
@@ -141,65 +106,29 @@ fn ed25519() {
     let file = read("ed25519.json");
     assert_eq!(rows(&file, "weak").len(), 14);
     for weak in rows(&file, "weak") {
-        let bytes: [u8; 32] = hex::decode(weak.as_str().unwrap())
-            .unwrap()
-            .try_into()
-            .unwrap();
+        let bytes: [u8; 32] = hex::decode(weak.as_str().unwrap()).unwrap().try_into().unwrap();
         assert_eq!(PublicKey::from_bytes(bytes), Err(DecodeError::WeakKey));
-        assert_eq!(
-            <PublicKey as Canonical>::from_bytes(&bytes, 32),
-            Err(DecodeError::WeakKey)
-        );
+        assert_eq!(<PublicKey as Canonical>::from_bytes(&bytes, 32), Err(DecodeError::WeakKey));
     }
     for row in rows(&file, "keys") {
-        assert_eq!(
-            SecretKey::from_seed(array(row, "seed")).public().as_bytes(),
-            &array(row, "public")
-        );
+        assert_eq!(SecretKey::from_seed(array(row, "seed")).public().as_bytes(), &array(row, "public"));
     }
     let item = |row: &Value| {
         let key = PublicKey::from_bytes(array(row, "public")).unwrap();
-        (
-            key,
-            Digest(array(row, "digest")),
-            Signature(array(row, "signature")),
-        )
+        (key, Digest(array(row, "digest")), Signature(array(row, "signature")))
     };
     let items: Vec<_> = rows(&file, "signatures").iter().map(item).collect();
-    let valid: Vec<bool> = rows(&file, "signatures")
-        .iter()
-        .map(|row| row["valid"].as_bool().unwrap())
-        .collect();
+    let valid: Vec<bool> = rows(&file, "signatures").iter().map(|row| row["valid"].as_bool().unwrap()).collect();
     let other = SecretKey::from_seed([1; 32]);
     let good = (other.public(), Digest([2; 32]), other.sign(&[2; 32]));
     for ((row, item), valid) in rows(&file, "signatures").iter().zip(&items).zip(&valid) {
         let (key, digest, signature) = item;
-        assert_eq!(
-            key.verify(&digest.0, signature),
-            *valid,
-            "{}",
-            text(row, "what")
-        );
-        assert_eq!(
-            crypto::verify_batch(&[*item, good]),
-            *valid,
-            "{}",
-            text(row, "what")
-        );
-        assert_eq!(
-            crypto::verify_batch(&[*item, *item, *item]),
-            *valid,
-            "{}",
-            text(row, "what")
-        );
+        assert_eq!(key.verify(&digest.0, signature), *valid, "{}", text(row, "what"));
+        assert_eq!(crypto::verify_batch(&[*item, good]), *valid, "{}", text(row, "what"));
+        assert_eq!(crypto::verify_batch(&[*item, *item, *item]), *valid, "{}", text(row, "what"));
     }
     assert_eq!(crypto::verify_each(&items), valid);
-    let all_valid: Vec<_> = items
-        .iter()
-        .zip(&valid)
-        .filter(|(_, valid)| **valid)
-        .map(|(item, _)| *item)
-        .collect();
+    let all_valid: Vec<_> = items.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(item, _)| *item).collect();
     assert!(all_valid.len() > 30 && crypto::verify_batch(&all_valid));
 }
 
@@ -215,11 +144,7 @@ fn poseidon_equals_circomlib() {
                 }
             };
         }
-        assert_eq!(
-            hash!(1 2 3 4 5 6 7 8 9 10 11 12),
-            field(row, "hash"),
-            "{inputs:?}"
-        );
+        assert_eq!(hash!(1 2 3 4 5 6 7 8 9 10 11 12), field(row, "hash"), "{inputs:?}");
     }
 }
 
@@ -229,39 +154,18 @@ fn babyjubjub_equals_circomlib() {
     for row in rows(&file, "points") {
         let key = JubPublicKey::from_bytes(array(row, "packed")).unwrap();
         let neutral = text(row, "x") == "0" && text(row, "y") == "1";
-        assert_eq!(
-            key.is_valid(),
-            row["in_subgroup"].as_bool().unwrap() && !neutral,
-            "{}",
-            text(row, "what")
-        );
-        assert_eq!(
-            key.coordinates(),
-            Some((field(row, "x"), field(row, "y"))),
-            "{}",
-            text(row, "what")
-        );
+        assert_eq!(key.is_valid(), row["in_subgroup"].as_bool().unwrap() && !neutral, "{}", text(row, "what"));
+        assert_eq!(key.coordinates(), Some((field(row, "x"), field(row, "y"))), "{}", text(row, "what"));
     }
     for row in rows(&file, "signatures") {
         let key = JubPublicKey::from_bytes(array(row, "public")).unwrap();
         assert!(key.is_valid());
-        assert!(key.verify(
-            &field(row, "message"),
-            &JubSignature(array(row, "signature"))
-        ));
+        assert!(key.verify(&field(row, "message"), &JubSignature(array(row, "signature"))));
     }
     for row in rows(&file, "verdicts") {
         let key = JubPublicKey::from_bytes(array(row, "public")).unwrap();
-        let verdict = key.verify(
-            &field(row, "message"),
-            &JubSignature(array(row, "signature")),
-        );
-        assert_eq!(
-            verdict,
-            row["valid"].as_bool().unwrap(),
-            "{}",
-            text(row, "what")
-        );
+        let verdict = key.verify(&field(row, "message"), &JubSignature(array(row, "signature")));
+        assert_eq!(verdict, row["valid"].as_bool().unwrap(), "{}", text(row, "what"));
     }
 }
 
@@ -271,16 +175,10 @@ fn babyjubjub_keys_and_lists() {
     for row in rows(&file, "keys") {
         let key = JubSecretKey::from_seed(array(row, "seed"));
         assert_eq!(key.public().as_bytes(), &array(row, "public"));
-        assert_eq!(
-            key.sign(&field(row, "message")),
-            JubSignature(array(row, "signature"))
-        );
+        assert_eq!(key.sign(&field(row, "message")), JubSignature(array(row, "signature")));
     }
     for row in rows(&file, "lists") {
-        assert_eq!(
-            crypto::poseidon_many(&fields(row, "inputs")),
-            field(row, "hash")
-        );
+        assert_eq!(crypto::poseidon_many(&fields(row, "inputs")), field(row, "hash"));
     }
 }
 
@@ -313,18 +211,10 @@ fn check_committee(file: &Value) -> Committee {
     let row = &file["committee"];
     let members: Bounded<ReplicaKeys, 27> = exact(&data(row, "members"));
     for (i, keys) in (0..).zip(members.iter()) {
-        let (ed25519, jub) = (
-            SecretKey::from_seed([0x10 + i; 32]),
-            JubSecretKey::from_seed([0x20 + i; 32]),
-        );
+        let (ed25519, jub) = (SecretKey::from_seed([0x10 + i; 32]), JubSecretKey::from_seed([0x20 + i; 32]));
         assert_eq!(*keys, ReplicaKeys::prove(&ed25519, &jub));
     }
-    let committee = Committee::new(
-        NetworkId(7),
-        text(row, "shard").parse().unwrap(),
-        members.into_inner(),
-    )
-    .unwrap();
+    let committee = Committee::new(NetworkId(7), text(row, "shard").parse().unwrap(), members.into_inner()).unwrap();
     assert_eq!(committee.digest().to_hex(), text(row, "digest"));
     committee
 }
@@ -344,50 +234,24 @@ fn records() {
     assert_eq!(*batch.payments, *payments);
     assert_eq!(batch::root(&leaves).to_hex(), text(row, "root"));
     assert_eq!(header.digest().to_hex(), text(row, "digest"));
-    assert_eq!(
-        (header.network, header.shard, header.committee),
-        (NetworkId(7), shard, committee.digest())
-    );
-    assert_eq!(
-        (header.gateway, header.number, header.count),
-        (ReplicaIndex(1), BatchNumber(5), 3)
-    );
-    let dense = DenseTime {
-        time_us: 1_770_000_000_000_000,
-        shard: shard.index(),
-        replica: 1,
-        counter: 3,
-    };
+    assert_eq!((header.network, header.shard, header.committee), (NetworkId(7), shard, committee.digest()));
+    assert_eq!((header.gateway, header.number, header.count), (ReplicaIndex(1), BatchNumber(5), 3));
+    let dense = DenseTime { time_us: 1_770_000_000_000_000, shard: shard.index(), replica: 1, counter: 3 };
     assert_eq!((header.lamport, header.dense), (Lamport(99), dense));
-    assert!(
-        committee
-            .keys(header.gateway)
-            .unwrap()
-            .ed25519
-            .verify(header.digest().as_bytes(), &batch.signature)
-    );
+    assert!(committee.keys(header.gateway).unwrap().ed25519.verify(header.digest().as_bytes(), &batch.signature));
 
-    for (row, (replica, bits)) in rows(&file, "votes")
-        .iter()
-        .zip([(0, [true; 3]), (2, [false, true, true])])
-    {
+    for (row, (replica, bits)) in rows(&file, "votes").iter().zip([(0, [true; 3]), (2, [false, true, true])]) {
         let vote: Vote = exact(&data(row, "bytes"));
         assert_eq!(vote.digest().to_hex(), text(row, "digest"));
         assert_eq!(vote.bits, Bitmap::from_fn(3, |i| bits[usize::from(i)]));
-        assert_eq!(
-            (vote.replica, vote.header, vote.number),
-            (ReplicaIndex(replica), header.digest(), BatchNumber(5))
-        );
+        assert_eq!((vote.replica, vote.header, vote.number), (ReplicaIndex(replica), header.digest(), BatchNumber(5)));
         let key = SecretKey::from_seed([0x10 + replica; 32]);
         assert_eq!(vote.signature, key.sign(vote.digest().as_bytes()));
     }
     for (row, replica) in rows(&file, "applied").iter().zip([0u8, 2]) {
         let applied: Applied = exact(&data(row, "bytes"));
         assert_eq!(applied.digest().to_hex(), text(row, "digest"));
-        assert_eq!(
-            (applied.replica, applied.open_epoch),
-            (ReplicaIndex(replica), Epoch(4 + u64::from(replica)))
-        );
+        assert_eq!((applied.replica, applied.open_epoch), (ReplicaIndex(replica), Epoch(4 + u64::from(replica))));
         let key = SecretKey::from_seed([0x10 + replica; 32]);
         assert_eq!(applied.signature, key.sign(applied.digest().as_bytes()));
     }
@@ -429,21 +293,10 @@ fn snapshot_header() {
     let header: Header = exact(&data(row, "bytes"));
     assert_eq!(header.digest().to_hex(), text(row, "digest"));
     assert_eq!(header.poseidon(), field(row, "poseidon"));
-    assert_eq!(
-        (header.epoch, header.supply, header.lamport),
-        (Epoch(3), Amount(10u64.pow(15)), Lamport(1234))
-    );
-    let [[first, second]] = header.levels.levels.as_slice() else {
-        panic!("one level")
-    };
-    assert_eq!(
-        (first.sent, first.received, first.epoch),
-        ((1 << 64) + 1, 5, 2)
-    );
-    assert_eq!(
-        (second.sent, second.received, second.epoch),
-        (0, 1 << 127, 1)
-    );
+    assert_eq!((header.epoch, header.supply, header.lamport), (Epoch(3), Amount(10u64.pow(15)), Lamport(1234)));
+    let [[first, second]] = header.levels.levels.as_slice() else { panic!("one level") };
+    assert_eq!((first.sent, first.received, first.epoch), ((1 << 64) + 1, 5, 2));
+    assert_eq!((second.sent, second.received, second.epoch), (0, 1 << 127, 1));
     let certified: CertifiedHeader = exact(&data(row, "certified"));
     assert_eq!(certified.header, header);
     assert_eq!(certified.verify(&committee, &RealChecker), Ok(()));
@@ -457,11 +310,7 @@ fn one_form<T: Canonical>(bytes: &[u8]) {
             let mut changed = bytes.to_vec();
             changed[place] ^= change;
             if let Ok(value) = T::from_bytes(&changed, changed.len()) {
-                assert_eq!(
-                    value.to_bytes(),
-                    changed,
-                    "byte {place}, change {change:02x}"
-                );
+                assert_eq!(value.to_bytes(), changed, "byte {place}, change {change:02x}");
             }
         }
     }

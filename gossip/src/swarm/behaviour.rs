@@ -60,13 +60,8 @@ impl Executor for Watched {
 }
 
 /// A swarm that listens nowhere yet. `panicked` is notified when a connection task dies.
-pub(crate) fn build(
-    config: &SwarmConfig,
-    panicked: Arc<Notify>,
-) -> Result<Swarm<Behaviour>, SpawnError> {
-    let refused = |what: &str, reason: String| SpawnError::Config {
-        reason: format!("{what}: {reason}"),
-    };
+pub(crate) fn build(config: &SwarmConfig, panicked: Arc<Notify>) -> Result<Swarm<Behaviour>, SpawnError> {
+    let refused = |what: &str, reason: String| SpawnError::Config { reason: format!("{what}: {reason}") };
     let noise = noise::Config::new(&config.keypair).map_err(|e| refused("noise", e.to_string()))?;
     let streams = streams_max(config);
     let mut mux = yamux::Config::default();
@@ -87,12 +82,7 @@ pub(crate) fn build(
         // A stream that offers one protocol names it with its first bytes and does not wait for the answer: one round trip less per frame.
         .with_substream_upgrade_protocol_override(Version::V1Lazy);
     let peer = config.keypair.public().to_peer_id();
-    Ok(Swarm::new(
-        transport,
-        behaviour(config, streams)?,
-        peer,
-        settings,
-    ))
+    Ok(Swarm::new(transport, behaviour(config, streams)?, peer, settings))
 }
 
 /// Streams of frames and questions per connection, both directions together.
@@ -103,11 +93,8 @@ fn streams_max(config: &SwarmConfig) -> usize {
 
 fn behaviour(config: &SwarmConfig, streams: usize) -> Result<Behaviour, SpawnError> {
     let name = |suffix: &str| {
-        StreamProtocol::try_from_owned(format!("{}/{suffix}", config.protocol)).map_err(|e| {
-            SpawnError::Config {
-                reason: format!("protocol `{}`: {e}", config.protocol),
-            }
-        })
+        StreamProtocol::try_from_owned(format!("{}/{suffix}", config.protocol))
+            .map_err(|e| SpawnError::Config { reason: format!("protocol `{}`: {e}", config.protocol) })
     };
     let exchange = request_response::Behaviour::with_codec(
         Codec::new(config.limits.reading_bytes_max),
@@ -146,22 +133,13 @@ pub(crate) fn stranger_limits(strangers: u32, known: u32) -> connection_limits::
 
 fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
     if config.topics.len() > TOPICS_MAX {
-        return Err(SpawnError::TooManyTopics {
-            got: config.topics.len(),
-            max: TOPICS_MAX,
-        });
+        return Err(SpawnError::TooManyTopics { got: config.topics.len(), max: TOPICS_MAX });
     }
-    let refused = |reason: String| SpawnError::Config {
-        reason: format!("gossip: {reason}"),
-    };
+    let refused = |reason: String| SpawnError::Config { reason: format!("gossip: {reason}") };
     let settings = gossipsub::ConfigBuilder::default()
         .protocol_id_prefix(format!("{}/gossip", config.protocol))
         // Default 5 s: no mesh, and so no forwarding, in the first five seconds of a development network that should be up by then.
-        .heartbeat_initial_delay(if config.loopback {
-            Duration::from_millis(150)
-        } else {
-            HEARTBEAT
-        })
+        .heartbeat_initial_delay(if config.loopback { Duration::from_millis(150) } else { HEARTBEAT })
         .heartbeat_interval(HEARTBEAT)
         // A message can be accepted as long as it is in the history: 15 s for the application to judge it, default 5.
         .history_length(15)
@@ -185,33 +163,18 @@ fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
         .connection_handler_queue_len(256)
         .build()
         .map_err(|e| refused(e.to_string()))?;
-    let topics: Vec<gossipsub::IdentTopic> = config
-        .topics
-        .iter()
-        .map(gossipsub::IdentTopic::new)
-        .collect();
+    let topics: Vec<gossipsub::IdentTopic> = config.topics.iter().map(gossipsub::IdentTopic::new).collect();
     // Subscriptions to topics that are not ours are not even noted, so peers cannot fill our tables with them.
     let filter = gossipsub::MaxCountSubscriptionFilter {
         filter: gossipsub::WhitelistSubscriptionFilter(topics.iter().map(|t| t.hash()).collect()),
         max_subscribed_topics: TOPICS_MAX,
         max_subscriptions_per_request: TOPICS_MAX,
     };
-    let mut gossip = Gossip::new_with_subscription_filter(
-        gossipsub::MessageAuthenticity::Anonymous,
-        settings,
-        filter,
-    )
-    .map_err(|e| refused(e.to_owned()))?;
-    gossip
-        .with_peer_score(
-            scores(config, &topics),
-            gossipsub::PeerScoreThresholds::default(),
-        )
-        .map_err(refused)?;
+    let mut gossip = Gossip::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, settings, filter)
+        .map_err(|e| refused(e.to_owned()))?;
+    gossip.with_peer_score(scores(config, &topics), gossipsub::PeerScoreThresholds::default()).map_err(refused)?;
     for topic in &topics {
-        gossip
-            .subscribe(topic)
-            .map_err(|e| refused(format!("topic {topic}: {e}")))?;
+        gossip.subscribe(topic).map_err(|e| refused(format!("topic {topic}: {e}")))?;
     }
     Ok(gossip)
 }
@@ -236,10 +199,7 @@ fn scores(config: &SwarmConfig, topics: &[gossipsub::IdentTopic]) -> gossipsub::
         ..gossipsub::TopicScoreParams::default()
     };
     gossipsub::PeerScoreParams {
-        topics: topics
-            .iter()
-            .map(|name| (name.hash(), topic.clone()))
-            .collect::<HashMap<_, _>>(),
+        topics: topics.iter().map(|name| (name.hash(), topic.clone())).collect::<HashMap<_, _>>(),
         topic_score_cap: 50.0,
         // More than 10 peers on one address cost −5 · surplus²: with 15 neighbours on 127.0.0.1 everybody is below the graylist threshold and
         // a development network falls silent.

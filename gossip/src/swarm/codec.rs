@@ -76,11 +76,7 @@ pub(crate) fn decode_messages(frame: &Bytes) -> io::Result<Vec<Bytes>> {
         });
         rest = after;
     }
-    if rest.is_empty() {
-        Ok(messages)
-    } else {
-        Err(invalid("bytes after the last message"))
-    }
+    if rest.is_empty() { Ok(messages) } else { Err(invalid("bytes after the last message")) }
 }
 
 /// The codec; clones share the reading budget.
@@ -91,11 +87,7 @@ pub(crate) struct Codec {
 
 impl Codec {
     pub(crate) fn new(reading_bytes_max: usize) -> Self {
-        Self {
-            reading: Arc::new(Semaphore::new(
-                reading_bytes_max.min(Semaphore::MAX_PERMITS),
-            )),
-        }
+        Self { reading: Arc::new(Semaphore::new(reading_bytes_max.min(Semaphore::MAX_PERMITS))) }
     }
 
     fn budget(&self, length: usize) -> io::Result<Budget> {
@@ -146,12 +138,7 @@ impl request_response::Codec for Codec {
         read_body(io, checked_length(length, RESPONSE_BYTES_MAX)?).await
     }
 
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        request: Request,
-    ) -> io::Result<()>
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -167,12 +154,7 @@ impl request_response::Codec for Codec {
         write_all(io, &[kind, a, b, c, d], &body).await
     }
 
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        response: Bytes,
-    ) -> io::Result<()>
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: Bytes) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -247,9 +229,7 @@ mod tests {
             let mut wire = Cursor::new(Vec::new());
             let out = Request::Out(Outgoing::Messages(frame(messages)));
             block_on(Codec::new(0).write_request(&NAME, &mut wire, out)).unwrap();
-            let Request::Messages(read, None) = read(wire.get_ref()).unwrap() else {
-                panic!("kind changed")
-            };
+            let Request::Messages(read, None) = read(wire.get_ref()).unwrap() else { panic!("kind changed") };
             assert_eq!(read, messages);
         }
     }
@@ -261,10 +241,7 @@ mod tests {
         assert_eq!(kind(&[1, 1, 0, 64, 0]), io::ErrorKind::InvalidData); // 4 MiB + 1
         assert_eq!(kind(&[1, 255, 255, 0, 0]), io::ErrorKind::UnexpectedEof);
         assert_eq!(kind(&[1, 0, 0, 17, 0]), io::ErrorKind::OutOfMemory); // above the budget of 1 MiB
-        assert_eq!(
-            kind(&[0, 4, 0, 0, 0, 1, 0, 0, 0]),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(kind(&[0, 4, 0, 0, 0, 1, 0, 0, 0]), io::ErrorKind::InvalidData);
         assert_eq!(kind(&[0, 1, 0, 0, 0, 7]), io::ErrorKind::InvalidData);
         let empty = [b"".as_slice(); MESSAGES_MAX + 1];
         assert!(decode_messages(&frame(&empty[1..])).is_ok());

@@ -54,10 +54,7 @@ impl SwarmConfig {
 
     /// Addresses on which many peers are no sign of an attack.
     pub(crate) fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let loopback = [
-            IpAddr::from([127, 0, 0, 1]),
-            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ];
+        let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
         let loopback = loopback.into_iter().filter(|_| self.loopback);
         loopback.chain(self.colocated.iter().copied())
     }
@@ -144,15 +141,11 @@ impl FromStr for PeerAddr {
     type Err = PeerAddrError;
 
     fn from_str(text: &str) -> Result<Self, PeerAddrError> {
-        let mut addr: Multiaddr = text.parse().map_err(|source| PeerAddrError::Multiaddr {
-            text: text.to_owned(),
-            source,
-        })?;
+        let mut addr: Multiaddr =
+            text.parse().map_err(|source| PeerAddrError::Multiaddr { text: text.to_owned(), source })?;
         match addr.pop() {
             Some(Protocol::P2p(peer)) if !addr.is_empty() => Ok(Self { peer, addr }),
-            _ => Err(PeerAddrError::NoPeer {
-                text: text.to_owned(),
-            }),
+            _ => Err(PeerAddrError::NoPeer { text: text.to_owned() }),
         }
     }
 }
@@ -216,7 +209,5 @@ pub enum SpawnError {
 /// # Errors
 /// [`SpawnError::Config`] if the key is refused.
 pub fn keypair_from_seed(seed: &mut [u8; 32]) -> Result<Keypair, SpawnError> {
-    Keypair::ed25519_from_bytes(seed).map_err(|error| SpawnError::Config {
-        reason: format!("identity key: {error}"),
-    })
+    Keypair::ed25519_from_bytes(seed).map_err(|error| SpawnError::Config { reason: format!("identity key: {error}") })
 }

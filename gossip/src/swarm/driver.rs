@@ -42,10 +42,7 @@ enum Exit {
 /// What one of our requests was for.
 enum Pending {
     Frame(PeerId),
-    Question {
-        peer: PeerId,
-        answer: oneshot::Sender<Result<Bytes, RequestError>>,
-    },
+    Question { peer: PeerId, answer: oneshot::Sender<Result<Bytes, RequestError>> },
 }
 
 /// Our side of the relation to one peer.
@@ -88,12 +85,7 @@ impl Driver {
         loop {
             for channel in self.inbox.pump() {
                 // Fails when the stream timed out meanwhile: the sender will try again, and a duplicate is tolerated.
-                drop(
-                    swarm
-                        .behaviour_mut()
-                        .exchange
-                        .send_response(channel, Bytes::new()),
-                );
+                drop(swarm.behaviour_mut().exchange.send_response(channel, Bytes::new()));
             }
             let due = self.timers.first().map(|&(at, _)| at);
             tokio::select! {
@@ -203,16 +195,11 @@ impl Driver {
         body: Bytes,
         answer: oneshot::Sender<Result<Bytes, RequestError>>,
     ) {
-        let link = self
-            .links
-            .get_mut(&peer)
-            .filter(|link| link.connections > 0);
+        let link = self.links.get_mut(&peer).filter(|link| link.connections > 0);
         let refusal = match link {
             // libp2p would dial addresses it does not have and keep the question meanwhile.
             None => RequestError::NotConnected,
-            Some(link) if link.questions >= self.config.limits.requests_per_peer_max => {
-                RequestError::Busy
-            }
+            Some(link) if link.questions >= self.config.limits.requests_per_peer_max => RequestError::Busy,
             Some(link) => {
                 link.questions = link.questions.saturating_add(1);
                 let question = Request::Out(Outgoing::Question(body));
@@ -232,10 +219,11 @@ impl Driver {
                 drop(swarm.behaviour_mut().exchange.send_response(channel, body));
             }
             Answer::Verdict(id, verdict) => {
-                let known = swarm
-                    .behaviour_mut()
-                    .gossip
-                    .report_message_validation_result(&id.message, &id.source, verdict.into());
+                let known = swarm.behaviour_mut().gossip.report_message_validation_result(
+                    &id.message,
+                    &id.source,
+                    verdict.into(),
+                );
                 if !known {
                     tracing::debug!("verdict on a message that is no longer kept");
                 }
@@ -301,12 +289,7 @@ impl Driver {
     }
 
     fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let addr = self
-            .shared
-            .book()
-            .peers
-            .get(&peer)
-            .and_then(|entry| entry.addr.clone());
+        let addr = self.shared.book().peers.get(&peer).and_then(|entry| entry.addr.clone());
         let Some(addr) = addr else {
             return;
         };
@@ -354,32 +337,19 @@ impl Driver {
         let limits = &self.config.limits;
         let failures = self.links.get(&peer).map_or(0, |link| link.failures);
         let doubled = 1u32.checked_shl(failures.min(20)).unwrap_or(u32::MAX);
-        let whole = limits
-            .backoff_min
-            .saturating_mul(doubled)
-            .min(limits.backoff_max);
+        let whole = limits.backoff_min.saturating_mul(doubled).min(limits.backoff_max);
         self.draws = self.draws.wrapping_add(1);
         // Keyed with system randomness; no secret hangs on it.
         let draw = u32::from(self.random.hash_one((self.draws, peer)).to_le_bytes()[0]);
         let half = whole.checked_div(2).unwrap_or_default();
-        let part = half
-            .saturating_mul(draw)
-            .checked_div(255)
-            .unwrap_or_default();
+        let part = half.saturating_mul(draw).checked_div(255).unwrap_or_default();
         half.saturating_add(part)
     }
 
     /// How much longer we leave the dialling to the peer, see [`SECOND_DIALLER_DELAY`]. For a connected peer the wait is before a frame.
     fn turn(&self, peer: PeerId) -> Duration {
-        let connected = self
-            .links
-            .get(&peer)
-            .is_some_and(|link| link.connections > 0);
-        if connected || self.shared.local < peer {
-            Duration::ZERO
-        } else {
-            SECOND_DIALLER_DELAY
-        }
+        let connected = self.links.get(&peer).is_some_and(|link| link.connections > 0);
+        if connected || self.shared.local < peer { Duration::ZERO } else { SECOND_DIALLER_DELAY }
     }
 
     /// The entry of a connected or known peer.

@@ -56,9 +56,7 @@ impl SwarmEvent {
     /// Bytes of foreign data this event keeps alive.
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
-            Self::Message { body, .. } | Self::Request { body, .. } | Self::Gossip { body, .. } => {
-                body.len()
-            }
+            Self::Message { body, .. } | Self::Request { body, .. } | Self::Gossip { body, .. } => body.len(),
             _ => 0,
         }
     }
@@ -96,10 +94,7 @@ impl ReplySlot {
     /// [`ReplyError`] if the body is above [`RESPONSE_BYTES_MAX`]; the asker is then told that there is no answer.
     pub fn send(self, body: Bytes) -> Result<(), ReplyError> {
         if body.len() > RESPONSE_BYTES_MAX {
-            return Err(ReplyError {
-                got: body.len(),
-                max: RESPONSE_BYTES_MAX,
-            });
+            return Err(ReplyError { got: body.len(), max: RESPONSE_BYTES_MAX });
         }
         // A swarm that has stopped has no asker either.
         drop(self.answers.send(Answer::Reply(self.channel, body)));

@@ -149,12 +149,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        local: PeerId,
-        listen: Multiaddr,
-        topics: Vec<String>,
-        limits: Limits,
-    ) -> Self {
+    pub(crate) fn new(local: PeerId, listen: Multiaddr, topics: Vec<String>, limits: Limits) -> Self {
         Self {
             local,
             listen,
@@ -201,10 +196,7 @@ impl SwarmHandle {
             return;
         }
         let mut book = self.shared.book();
-        let peer = book
-            .peers
-            .entry(entry.peer)
-            .or_insert_with(|| Peer::new(&self.shared.limits));
+        let peer = book.peers.entry(entry.peer).or_insert_with(|| Peer::new(&self.shared.limits));
         if peer.addr.replace(entry.addr.clone()) != Some(entry.addr) {
             book.added.push(entry.peer);
             drop(book);
@@ -241,17 +233,9 @@ impl SwarmHandle {
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn request(
-        &self,
-        peer: PeerId,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Result<Bytes, RequestError> {
+    pub async fn request(&self, peer: PeerId, body: Bytes, timeout: Duration) -> Result<Bytes, RequestError> {
         if body.len() > REQUEST_BYTES_MAX {
-            return Err(RequestError::TooLarge {
-                got: body.len(),
-                max: REQUEST_BYTES_MAX,
-            });
+            return Err(RequestError::TooLarge { got: body.len(), max: REQUEST_BYTES_MAX });
         }
         let (answer, answered) = oneshot::channel();
         let ask = async {
@@ -260,9 +244,7 @@ impl SwarmHandle {
             self.commands.send(command).await.map_err(stopped)?;
             answered.await.unwrap_or(Err(RequestError::Stopped))
         };
-        tokio::time::timeout(timeout, ask)
-            .await
-            .unwrap_or(Err(RequestError::Timeout))
+        tokio::time::timeout(timeout, ask).await.unwrap_or(Err(RequestError::Timeout))
     }
 
     /// Gossips to every subscriber of one of our topics. Taken is not sent: without subscribers it goes nowhere (see
@@ -272,18 +254,13 @@ impl SwarmHandle {
     /// [`PublishError`].
     pub fn publish(&self, topic: &str, body: Bytes) -> Result<(), PublishError> {
         if body.len() > GOSSIP_BODY_BYTES_MAX {
-            return Err(PublishError::TooLarge {
-                got: body.len(),
-                max: GOSSIP_BODY_BYTES_MAX,
-            });
+            return Err(PublishError::TooLarge { got: body.len(), max: GOSSIP_BODY_BYTES_MAX });
         }
         if !self.shared.topics.iter().any(|known| known == topic) {
             return Err(PublishError::UnknownTopic);
         }
         let topic = topic.to_owned();
-        self.commands
-            .try_send(Command::Publish { topic, body })
-            .map_err(|_| PublishError::Full)
+        self.commands.try_send(Command::Publish { topic, body }).map_err(|_| PublishError::Full)
     }
 
     /// Judges a gossiped message, within 15 s or it is forgotten.

@@ -93,12 +93,7 @@ impl Inbox {
     }
 
     /// Appends an event; [`Self::pump`] moves it on.
-    pub(crate) fn push(
-        &mut self,
-        event: SwarmEvent,
-        acknowledge: Option<ResponseChannel<Bytes>>,
-        budget: Budget,
-    ) {
+    pub(crate) fn push(&mut self, event: SwarmEvent, acknowledge: Option<ResponseChannel<Bytes>>, budget: Budget) {
         let cost = event.body_bytes().saturating_add(EVENT_BYTES);
         self.held_bytes = self.held_bytes.saturating_add(cost);
         self.held.push_back(Held {
@@ -124,10 +119,7 @@ impl Inbox {
             };
             let cost = next.event.body_bytes().saturating_add(EVENT_BYTES);
             self.held_bytes = self.held_bytes.saturating_sub(cost);
-            slot.send(Queued {
-                event: next.event,
-                _room: room,
-            });
+            slot.send(Queued { event: next.event, _room: room });
             acknowledged.extend(next.acknowledge);
         }
         if self.held.is_empty() && self.held.capacity() > 4_096 {

@@ -32,13 +32,11 @@ mod tests;
 
 pub use bytes::Bytes;
 pub use config::{
-    GOSSIP_BODY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, PeerAddr, PeerAddrError, REQUEST_BYTES_MAX,
-    RESPONSE_BYTES_MAX, SpawnError, SwarmConfig, TOPICS_MAX, keypair_from_seed,
+    GOSSIP_BODY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, PeerAddr, PeerAddrError, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
+    SpawnError, SwarmConfig, TOPICS_MAX, keypair_from_seed,
 };
 pub use driver::spawn;
-pub use event::{
-    GossipId, PublishError, ReplyError, ReplySlot, RequestError, SendError, SwarmEvent, Verdict,
-};
+pub use event::{GossipId, PublishError, ReplyError, ReplySlot, RequestError, SendError, SwarmEvent, Verdict};
 pub use handle::{PeerStatus, Stats, SwarmHandle};
 pub use inbox::EventReceiver;
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};

@@ -33,12 +33,7 @@ pub(crate) struct Frame {
 
 impl Outbox {
     pub(crate) fn new(count_max: usize, bytes_max: usize) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            bytes: 0,
-            count_max,
-            bytes_max,
-        }
+        Self { waiting: VecDeque::new(), bytes: 0, count_max, bytes_max }
     }
 
     /// Takes a message; returns how many older ones were dropped for it.
@@ -46,9 +41,7 @@ impl Outbox {
         let mut dropped = 0u64;
         self.bytes = self.bytes.saturating_add(message.len());
         self.waiting.push_back((now, message));
-        while (self.waiting.len() > self.count_max || self.bytes > self.bytes_max)
-            && self.pop().is_some()
-        {
+        while (self.waiting.len() > self.count_max || self.bytes > self.bytes_max) && self.pop().is_some() {
             dropped = dropped.saturating_add(1);
         }
         dropped
@@ -130,15 +123,10 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::new(usize::MAX, usize::MAX);
         let big = Bytes::from(vec![1; FRAME_BYTES + 1]);
-        for message in [
-            Bytes::from_static(b"1"),
-            big.clone(),
-            Bytes::from_static(b"2"),
-        ] {
+        for message in [Bytes::from_static(b"1"), big.clone(), Bytes::from_static(b"2")] {
             outbox.push(now, message);
         }
-        let counts: Vec<u64> =
-            std::iter::from_fn(|| outbox.frame(now, LONG).0.map(|frame| frame.count)).collect();
+        let counts: Vec<u64> = std::iter::from_fn(|| outbox.frame(now, LONG).0.map(|frame| frame.count)).collect();
         assert_eq!(counts, [1, 1, 1]);
         for _ in 0..=MESSAGES_MAX {
             outbox.push(now, Bytes::new());

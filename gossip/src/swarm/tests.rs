@@ -35,10 +35,7 @@ impl Node {
     }
 
     fn entry(&self) -> PeerAddr {
-        PeerAddr {
-            peer: self.id(),
-            addr: self.handle.listen_addr().clone(),
-        }
+        PeerAddr { peer: self.id(), addr: self.handle.listen_addr().clone() }
     }
 
     /// The first event that `pick` takes; what comes before it is dropped.
@@ -51,9 +48,7 @@ impl Node {
                 }
             }
         };
-        tokio::time::timeout(LIMIT, wait)
-            .await
-            .unwrap_or_else(|_| panic!("{what} did not come"))
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{what} did not come"))
     }
 
     async fn message(&mut self) -> (PeerId, Bytes) {
@@ -66,9 +61,7 @@ impl Node {
 
     async fn gossip(&mut self) -> (String, GossipId, Bytes) {
         self.next("gossip", |event| match event {
-            SwarmEvent::Gossip {
-                topic, id, body, ..
-            } => Some((topic, id, body)),
+            SwarmEvent::Gossip { topic, id, body, .. } => Some((topic, id, body)),
             _ => None,
         })
         .await
@@ -85,16 +78,10 @@ async fn until(what: &str, mut state: impl FnMut() -> bool) {
 
 /// Two connected swarms.
 async fn pair() -> (Node, Node) {
-    let (a, b) = (
-        start(config(1, &["t"])).await,
-        start(config(2, &["t"])).await,
-    );
+    let (a, b) = (start(config(1, &["t"])).await, start(config(2, &["t"])).await);
     a.handle.add_peer(b.entry());
     b.handle.add_peer(a.entry());
-    until("connected", || {
-        a.handle.connected() == [b.id()] && b.handle.connected() == [a.id()]
-    })
-    .await;
+    until("connected", || a.handle.connected() == [b.id()] && b.handle.connected() == [a.id()]).await;
     (a, b)
 }
 
@@ -102,9 +89,7 @@ async fn pair() -> (Node, Node) {
 async fn ten_thousand_messages_arrive_once_and_in_order() {
     let (a, mut b) = pair().await;
     for n in 0..10_000u32 {
-        a.handle
-            .send(b.id(), Bytes::copy_from_slice(&n.to_le_bytes()))
-            .unwrap();
+        a.handle.send(b.id(), Bytes::copy_from_slice(&n.to_le_bytes())).unwrap();
     }
     for n in 0..10_000u32 {
         let (from, body) = b.message().await;
@@ -128,9 +113,7 @@ async fn reader_that_stands_still_costs_bounded_memory_and_the_oldest_messages()
     let mut body = vec![0; 1 << 10];
     for n in 0..50_000u32 {
         body[..4].copy_from_slice(&n.to_le_bytes());
-        a.handle
-            .send(b.id(), Bytes::copy_from_slice(&body))
-            .unwrap();
+        a.handle.send(b.id(), Bytes::copy_from_slice(&body)).unwrap();
         if n % 1_000 == 0 {
             tokio::task::yield_now().await;
         }
@@ -177,10 +160,7 @@ async fn questions_are_answered_refused_or_time_out() {
     let asked = ask(Bytes::new(), LIMIT);
     let (_, _, reply) = b.next("question", slot).await;
     let (got, max) = (RESPONSE_BYTES_MAX + 1, RESPONSE_BYTES_MAX);
-    assert_eq!(
-        reply.send(Bytes::from(vec![0; got])),
-        Err(ReplyError { got, max })
-    );
+    assert_eq!(reply.send(Bytes::from(vec![0; got])), Err(ReplyError { got, max }));
     assert_eq!(asked.await.unwrap(), Err(RequestError::NoAnswer));
     // More than allowed at one time; nobody there.
     let waiting: Vec<_> = (0..8).map(|_| ask(Bytes::new(), LIMIT)).collect();
@@ -188,10 +168,7 @@ async fn questions_are_answered_refused_or_time_out() {
     while slots.len() < 8 {
         slots.push(b.next("question", slot).await);
     }
-    assert_eq!(
-        ask(Bytes::new(), LIMIT).await.unwrap(),
-        Err(RequestError::Busy)
-    );
+    assert_eq!(ask(Bytes::new(), LIMIT).await.unwrap(), Err(RequestError::Busy));
     for (_, _, reply) in slots {
         reply.send(Bytes::from_static(b"ok")).unwrap();
     }
@@ -221,15 +198,9 @@ async fn what_is_too_large_is_refused_before_it_is_queued() {
     let (got, max) = (GOSSIP_BODY_BYTES_MAX + 1, GOSSIP_BODY_BYTES_MAX);
     let refused = a.handle.publish("t", body(got));
     assert_eq!(refused, Err(PublishError::TooLarge { got, max }));
-    assert_eq!(
-        a.handle.publish("x", body(1)),
-        Err(PublishError::UnknownTopic)
-    );
+    assert_eq!(a.handle.publish("x", body(1)), Err(PublishError::UnknownTopic));
     let stranger = PeerId::random();
-    assert_eq!(
-        a.handle.send(stranger, body(1)),
-        Err(SendError::UnknownPeer(stranger))
-    );
+    assert_eq!(a.handle.send(stranger, body(1)), Err(SendError::UnknownPeer(stranger)));
     // The largest that are allowed do arrive.
     a.handle.send(b.id(), body(MESSAGE_BYTES_MAX)).unwrap();
     assert_eq!(b.message().await.1.len(), MESSAGE_BYTES_MAX);
@@ -252,19 +223,13 @@ async fn gossip_reaches_sixteen_swarms_on_one_address() {
         }
     }
     until("everybody subscribed", || {
-        nodes
-            .iter()
-            .all(|node| node.handle.subscribers("a") == 15 && node.handle.subscribers("b") == 15)
+        nodes.iter().all(|node| node.handle.subscribers("a") == 15 && node.handle.subscribers("b") == 15)
     })
     .await;
     for (n, node) in nodes.iter().enumerate() {
         // Equal bytes on two topics are two messages.
-        node.handle
-            .publish("a", Bytes::from(vec![n as u8; 200]))
-            .unwrap();
-        node.handle
-            .publish("b", Bytes::from(vec![n as u8; 200]))
-            .unwrap();
+        node.handle.publish("a", Bytes::from(vec![n as u8; 200])).unwrap();
+        node.handle.publish("b", Bytes::from(vec![n as u8; 200])).unwrap();
     }
     for (n, node) in nodes.iter_mut().enumerate() {
         let mut seen = std::collections::BTreeSet::new();
@@ -283,15 +248,8 @@ async fn only_accepted_gossip_is_passed_on() {
     let (a, mut b) = pair().await;
     let mut c = start(config(3, &["t"])).await;
     b.handle.add_peer(c.entry());
-    until("line", || {
-        a.handle.subscribers("t") == 1 && b.handle.subscribers("t") == 2
-    })
-    .await;
-    for (body, verdict) in [
-        ("bad", Verdict::Reject),
-        ("late", Verdict::Ignore),
-        ("good", Verdict::Accept),
-    ] {
+    until("line", || a.handle.subscribers("t") == 1 && b.handle.subscribers("t") == 2).await;
+    for (body, verdict) in [("bad", Verdict::Reject), ("late", Verdict::Ignore), ("good", Verdict::Accept)] {
         a.handle.publish("t", Bytes::from(body)).unwrap();
         let (_, id, got) = b.gossip().await;
         assert_eq!(got, body);
@@ -307,23 +265,16 @@ async fn peer_that_comes_back_on_its_port_gets_what_waited() {
     let (mut a, b) = pair().await;
     let entry = b.entry();
     b.handle.shutdown().await;
-    let gone =
-        |event| matches!(event, SwarmEvent::Disconnected(peer) if peer == entry.peer).then_some(());
+    let gone = |event| matches!(event, SwarmEvent::Disconnected(peer) if peer == entry.peer).then_some(());
     a.next("disconnect", gone).await;
-    a.handle
-        .send(entry.peer, Bytes::from_static(b"while away"))
-        .unwrap();
+    a.handle.send(entry.peer, Bytes::from_static(b"while away")).unwrap();
     let mut again = config(2, &["t"]);
     again.listen = entry.addr.clone();
     // The new one does not know us: we come back to it.
     let mut b = start(again).await;
     assert_eq!(b.handle.listen_addr(), &entry.addr);
-    assert_eq!(
-        b.message().await,
-        (a.id(), Bytes::from_static(b"while away"))
-    );
-    let back =
-        |event| matches!(event, SwarmEvent::Connected(peer) if peer == entry.peer).then_some(());
+    assert_eq!(b.message().await, (a.id(), Bytes::from_static(b"while away")));
+    let back = |event| matches!(event, SwarmEvent::Connected(peer) if peer == entry.peer).then_some(());
     a.next("connect", back).await;
 }
 
@@ -333,23 +284,14 @@ async fn busy_port_is_a_typed_error() {
     let mut other = config(2, &[]);
     other.listen = a.handle.listen_addr().clone();
     let error = spawn(other).await.unwrap_err();
-    assert!(
-        matches!(&error, SpawnError::PortInUse { addr } if addr == a.handle.listen_addr()),
-        "{error}"
-    );
+    assert!(matches!(&error, SpawnError::PortInUse { addr } if addr == a.handle.listen_addr()), "{error}");
     let mut nowhere = config(2, &[]);
     nowhere.listen = "/dns4/example.org/tcp/1".parse::<Multiaddr>().unwrap();
-    assert!(matches!(
-        spawn(nowhere).await.unwrap_err(),
-        SpawnError::Config { .. }
-    ));
+    assert!(matches!(spawn(nowhere).await.unwrap_err(), SpawnError::Config { .. }));
     let topics: Vec<String> = (0..=TOPICS_MAX).map(|n| n.to_string()).collect();
     let mut many = config(2, &[]);
     many.topics = topics;
-    assert!(matches!(
-        spawn(many).await.unwrap_err(),
-        SpawnError::TooManyTopics { got: 101, .. }
-    ));
+    assert!(matches!(spawn(many).await.unwrap_err(), SpawnError::TooManyTopics { got: 101, .. }));
 }
 
 #[tokio::test]
@@ -358,9 +300,7 @@ async fn peer_of_another_network_is_hung_up_on() {
     "/smt/other/11111111/1".clone_into(&mut other.protocol);
     let (mut a, b) = (start(config(1, &[])).await, start(other).await);
     a.handle.add_peer(b.entry());
-    a.handle
-        .send(b.id(), Bytes::from_static(b"not for you"))
-        .unwrap();
+    a.handle.send(b.id(), Bytes::from_static(b"not for you")).unwrap();
     let protocol = a
         .next("refusal", |event| match event {
             SwarmEvent::WrongNetwork { protocol, .. } => Some(protocol),
@@ -376,31 +316,15 @@ async fn peer_of_another_network_is_hung_up_on() {
 async fn noise_on_the_port_is_hung_up_on_and_harms_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (a, mut b) = pair().await;
-    let port = b
-        .handle
-        .listen_addr()
-        .to_string()
-        .rsplit('/')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port = b.handle.listen_addr().to_string().rsplit('/').next().unwrap().parse().unwrap();
     for filling in [0x00, 0x13, 0xff] {
-        let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .unwrap();
+        let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         // Either end may find the other one gone first.
         drop(socket.write_all(&[filling; 4_096]).await);
         let mut answer = Vec::new();
-        drop(
-            tokio::time::timeout(LIMIT, socket.read_to_end(&mut answer))
-                .await
-                .expect("hung up"),
-        );
+        drop(tokio::time::timeout(LIMIT, socket.read_to_end(&mut answer)).await.expect("hung up"));
     }
-    a.handle
-        .send(b.id(), Bytes::from_static(b"unharmed"))
-        .unwrap();
+    a.handle.send(b.id(), Bytes::from_static(b"unharmed")).unwrap();
     assert_eq!(b.message().await.1, "unharmed");
     assert_eq!(b.handle.stats().restarts, 0);
 }
@@ -413,9 +337,7 @@ async fn panic_costs_the_connections_and_not_the_swarm() {
     until("built again", || a.handle.stats().restarts == 1).await;
     b.handle.commands.send(Command::Panic).await.unwrap();
     until("built again", || b.handle.stats().restarts == 1).await;
-    a.handle
-        .send(b.id(), Bytes::from_static(b"still here"))
-        .unwrap();
+    a.handle.send(b.id(), Bytes::from_static(b"still here")).unwrap();
     assert_eq!(b.message().await.1, "still here");
     assert_eq!(b.handle.listen_addr(), &port);
 }
@@ -426,21 +348,11 @@ async fn swarm_stops_with_its_last_handle_or_its_receiver() {
     let mut done = a.handle.done.clone();
     let id = a.id();
     drop(a.handle);
-    assert!(
-        tokio::time::timeout(LIMIT, done.changed())
-            .await
-            .unwrap()
-            .is_err()
-    );
+    assert!(tokio::time::timeout(LIMIT, done.changed()).await.unwrap().is_err());
     until("noticed", || b.handle.connected().is_empty()).await;
     let mut done = b.handle.done.clone();
     drop(b.events);
-    assert!(
-        tokio::time::timeout(LIMIT, done.changed())
-            .await
-            .unwrap()
-            .is_err()
-    );
+    assert!(tokio::time::timeout(LIMIT, done.changed()).await.unwrap().is_err());
     let asked = b.handle.request(id, Bytes::new(), LIMIT).await;
     assert_eq!(asked, Err(RequestError::Stopped));
 }
@@ -451,10 +363,7 @@ fn address_book_entries_are_read_as_they_are_written() {
     assert_eq!(text.parse::<PeerAddr>().unwrap().to_string(), text);
     let no_peer = "/ip4/127.0.0.1/tcp/4001".parse::<PeerAddr>();
     assert!(matches!(no_peer, Err(PeerAddrError::NoPeer { .. })));
-    assert!(matches!(
-        "localhost".parse::<PeerAddr>(),
-        Err(PeerAddrError::Multiaddr { .. })
-    ));
+    assert!(matches!("localhost".parse::<PeerAddr>(), Err(PeerAddrError::Multiaddr { .. })));
 }
 
 /// Prints the round trip of one message each way and the CPU time of nine swarms that publish once a second.
@@ -465,25 +374,13 @@ fn address_book_entries_are_read_as_they_are_written() {
 async fn costs() {
     let cpu_ms = || {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
     };
     let rss_kib = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
     {
         let (mut a, mut b) = pair().await;
@@ -497,26 +394,17 @@ async fn costs() {
             times.push(start.elapsed());
         }
         times.sort_unstable();
-        println!(
-            "round trip of two messages: p50 {:?} p99 {:?}",
-            times[1_000], times[1_980]
-        );
+        println!("round trip of two messages: p50 {:?} p99 {:?}", times[1_000], times[1_980]);
         let (start, cpu) = (Instant::now(), cpu_ms());
         for _ in 0..20 {
             for _ in 0..10_000 {
-                a.handle
-                    .send(b.id(), Bytes::from_static(&[0; 200]))
-                    .unwrap();
+                a.handle.send(b.id(), Bytes::from_static(&[0; 200])).unwrap();
             }
             for _ in 0..10_000 {
                 b.message().await;
             }
         }
-        println!(
-            "200,000 messages of 200 bytes: {:?}, {} ms of CPU",
-            start.elapsed(),
-            cpu_ms() - cpu
-        );
+        println!("200,000 messages of 200 bytes: {:?}, {} ms of CPU", start.elapsed(), cpu_ms() - cpu);
     }
     let before = rss_kib();
     let mut nodes = Vec::new();
@@ -524,22 +412,14 @@ async fn costs() {
         nodes.push(start(config(seed, &["a"])).await);
     }
     let book: Vec<PeerAddr> = nodes.iter().map(Node::entry).collect();
-    for (node, entry) in nodes
-        .iter()
-        .flat_map(|node| book.iter().map(move |entry| (node, entry)))
-    {
+    for (node, entry) in nodes.iter().flat_map(|node| book.iter().map(move |entry| (node, entry))) {
         node.handle.add_peer(entry.clone());
     }
-    until("subscribed", || {
-        nodes.iter().all(|node| node.handle.subscribers("a") == 8)
-    })
-    .await;
+    until("subscribed", || nodes.iter().all(|node| node.handle.subscribers("a") == 8)).await;
     let cpu = cpu_ms();
     for second in 0..20u8 {
         for (n, node) in nodes.iter().enumerate() {
-            node.handle
-                .publish("a", Bytes::from(vec![second, n as u8, 0]))
-                .unwrap();
+            node.handle.publish("a", Bytes::from(vec![second, n as u8, 0])).unwrap();
         }
         for node in &mut nodes {
             for _ in 0..8 {

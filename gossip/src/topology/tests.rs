@@ -31,10 +31,7 @@ fn graph_facts_hold_at_every_level() {
             let distinct: BTreeSet<_> = near.iter().copied().collect();
             assert!(near.len() <= 3 && distinct.len() == near.len() && !distinct.contains(&shard));
             for other in &near {
-                assert!(
-                    topology.neighbours(*other).unwrap().contains(&shard),
-                    "{shard} {other}"
-                );
+                assert!(topology.neighbours(*other).unwrap().contains(&shard), "{shard} {other}");
             }
             ends += near.len();
             let word = topology.word(shard).unwrap();
@@ -54,9 +51,8 @@ fn graph_facts_hold_at_every_level() {
 fn diameter_is_two_to_the_level_minus_one() {
     for level in 0..=6 {
         let topology = Topology::new(level).unwrap();
-        let diameter = (0..topology.shards())
-            .map(|from| distances(topology, None, from).into_iter().max().unwrap())
-            .max();
+        let diameter =
+            (0..topology.shards()).map(|from| distances(topology, None, from).into_iter().max().unwrap()).max();
         assert_eq!(diameter, Some((1 << level) - 1), "level {level}");
     }
 }
@@ -70,11 +66,7 @@ fn routes_are_shortest_paths_along_edges() {
             for to in 0..topology.shards() {
                 let route = topology.route(from, to).unwrap();
                 assert_eq!((route[0], *route.last().unwrap()), (from, to));
-                assert_eq!(
-                    route.len() - 1,
-                    distance[to as usize] as usize,
-                    "{from} {to}"
-                );
+                assert_eq!(route.len() - 1, distance[to as usize] as usize, "{from} {to}");
                 for step in route.windows(2) {
                     assert!(topology.neighbours(step[0]).unwrap().contains(&step[1]));
                 }
@@ -87,11 +79,7 @@ fn routes_are_shortest_paths_along_edges() {
 fn corner_edges_are_the_words_of_the_paper() {
     let topology = Topology::new(3).unwrap();
     let index = |word: [u32; 3]| word.iter().fold(0, |n, t| n * 3 + t);
-    for (a, b) in [
-        ([0, 1, 1], [1, 0, 0]),
-        ([2, 0, 1], [2, 1, 0]),
-        ([0, 2, 2], [2, 0, 0]),
-    ] {
+    for (a, b) in [([0, 1, 1], [1, 0, 0]), ([2, 0, 1], [2, 1, 0]), ([0, 2, 2], [2, 0, 0])] {
         assert_eq!(topology.corner(index(a)).unwrap(), Some(index(b)));
         assert_eq!(topology.corner(index(b)).unwrap(), Some(index(a)));
     }
@@ -106,21 +94,10 @@ fn triangles_nest() {
     for depth in 0..4 {
         for triangle in topology.triangles(depth) {
             let children = topology.children(triangle).unwrap();
-            let inside: Vec<u32> = children
-                .iter()
-                .flat_map(|c| topology.shards_of(*c))
-                .collect();
+            let inside: Vec<u32> = children.iter().flat_map(|c| topology.shards_of(*c)).collect();
             assert_eq!(inside, topology.shards_of(triangle).collect::<Vec<_>>());
-            assert!(
-                children
-                    .iter()
-                    .all(|child| child.parent() == Some(triangle))
-            );
-            assert!(
-                inside
-                    .iter()
-                    .all(|s| topology.triangle(*s, depth) == Ok(triangle))
-            );
+            assert!(children.iter().all(|child| child.parent() == Some(triangle)));
+            assert!(inside.iter().all(|s| topology.triangle(*s, depth) == Ok(triangle)));
         }
     }
     assert_eq!(topology.children(Triangle { depth: 4, index: 0 }), None);
@@ -134,30 +111,17 @@ fn long_links_are_symmetric_repeatable_and_shorten_the_graph() {
     let links = LongLinks::new(topology, 2, 7);
     let again = LongLinks::new(topology, 2, 7);
     for shard in 0..topology.shards() {
-        assert_eq!(
-            links.of(shard).collect::<Vec<_>>(),
-            again.of(shard).collect::<Vec<_>>()
-        );
+        assert_eq!(links.of(shard).collect::<Vec<_>>(), again.of(shard).collect::<Vec<_>>());
         for other in links.of(shard) {
             assert!(links.of(other).any(|back| back == shard));
         }
     }
     let diameter = (0..topology.shards())
-        .map(|from| {
-            distances(topology, Some(&links), from)
-                .into_iter()
-                .max()
-                .unwrap()
-        })
+        .map(|from| distances(topology, Some(&links), from).into_iter().max().unwrap())
         .max()
         .unwrap();
     assert!(diameter <= 12, "63 without long links, {diameter} with");
-    assert_eq!(
-        LongLinks::new(Topology::new(0).unwrap(), 3, 1)
-            .of(0)
-            .count(),
-        0
-    );
+    assert_eq!(LongLinks::new(Topology::new(0).unwrap(), 3, 1).of(0).count(), 0);
     assert_eq!(links.of(u32::MAX).count(), 0);
 }
 
@@ -165,10 +129,7 @@ fn long_links_are_symmetric_repeatable_and_shorten_the_graph() {
 fn what_is_outside_the_network_is_refused() {
     assert_eq!(Topology::new(10), Err(TopologyError::TooDeep { level: 10 }));
     let topology = Topology::new(2).unwrap();
-    let refused = TopologyError::NoSuchShard {
-        index: 9,
-        shards: 9,
-    };
+    let refused = TopologyError::NoSuchShard { index: 9, shards: 9 };
     assert_eq!(topology.word(9), Err(refused));
     assert_eq!(topology.neighbours(9), Err(refused));
     assert_eq!(topology.route(0, 9), Err(refused));

@@ -1,12 +1,6 @@
 //! What the tests of this crate share: owners, a store in memory, cut values, and a small generator of random numbers.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
 
 use smt_consensus::ports::{Column, Reader, Write};
 use smt_ledger::ShardLedger;
@@ -14,8 +8,8 @@ use smt_types::codec::Bounded;
 use smt_types::crypto::{JubSecretKey, SecretKey};
 use smt_types::report::SourceCount;
 use smt_types::{
-    Address, Amount, CutValue, DenseTime, Digest, Epoch, Genesis, Lamport, NetworkId, Payment,
-    ReplicaKeys, Seq, ShardAddress, SignedPayment, Slot,
+    Address, Amount, CutValue, DenseTime, Digest, Epoch, Genesis, Lamport, NetworkId, Payment, ReplicaKeys, Seq,
+    ShardAddress, SignedPayment, Slot,
 };
 use std::collections::BTreeMap;
 
@@ -65,10 +59,7 @@ impl Owner {
     }
 
     pub fn slot(&self, seq: u64) -> Slot {
-        Slot {
-            payer: self.address,
-            seq: Seq(seq),
-        }
+        Slot { payer: self.address, seq: Seq(seq) }
     }
 }
 
@@ -113,10 +104,7 @@ pub fn genesis(level: u8, mut accounts: Vec<(Address, Amount)>) -> Genesis {
 
 /// A ledger whose genesis gives `balances`.
 pub fn ledger(shard: ShardAddress, balances: &[(Address, u64)]) -> ShardLedger {
-    let mut accounts: Vec<_> = balances
-        .iter()
-        .map(|(address, balance)| (*address, Amount(*balance)))
-        .collect();
+    let mut accounts: Vec<_> = balances.iter().map(|(address, balance)| (*address, Amount(*balance))).collect();
     accounts.sort();
     let genesis = Genesis {
         network: NETWORK,
@@ -130,12 +118,7 @@ pub fn ledger(shard: ShardAddress, balances: &[(Address, u64)]) -> ShardLedger {
     ShardLedger::genesis(&genesis, shard).unwrap().0
 }
 
-pub fn value(
-    shard: ShardAddress,
-    epoch: u64,
-    voids: &[Slot],
-    consumed: &[(ShardAddress, u64, u64)],
-) -> CutValue {
+pub fn value(shard: ShardAddress, epoch: u64, voids: &[Slot], consumed: &[(ShardAddress, u64, u64)]) -> CutValue {
     let mut voids = voids.to_vec();
     voids.sort();
     let source = |(source, count, epoch): &(ShardAddress, u64, u64)| SourceCount {
@@ -178,21 +161,9 @@ impl Reader for Store {
         self.0.get(&(column, key.to_vec())).cloned()
     }
 
-    fn range(
-        &self,
-        column: Column,
-        prefix: &[u8],
-        from: &[u8],
-        limit: usize,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn range(&self, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
         let start = (column, from.max(prefix).to_vec());
-        let entries = self
-            .0
-            .range(start..)
-            .take_while(|((c, key), _)| *c == column && key.starts_with(prefix));
-        entries
-            .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect()
+        let entries = self.0.range(start..).take_while(|((c, key), _)| *c == column && key.starts_with(prefix));
+        entries.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect()
     }
 }

@@ -8,10 +8,7 @@
 //! only the two borders (packing, and the hash over x) convert.
 //!
 //! Arkworks' scalar multiplication is not constant time. Only a replica signs with these keys, once per epoch.
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "field and group operations do not overflow"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "field and group operations do not overflow")]
 
 use super::poseidon::{Field, permute};
 use super::{CONTEXT_JUB_NONCE, CONTEXT_JUB_SCALAR};
@@ -26,19 +23,14 @@ use std::io::Read;
 use zeroize::Zeroize;
 
 /// √168700, the smaller root; its choice cancels out, since both borders use it.
-const SQRT_A: Base =
-    MontFp!("7214280148105020021932206872019688659210616427216992810330019057549499971851");
+const SQRT_A: Base = MontFp!("7214280148105020021932206872019688659210616427216992810330019057549499971851");
 /// 1 / √168700.
-const SQRT_A_INVERSE: Base =
-    MontFp!("2957874849018779266517920829765869116077630550401372566248359756137677864698");
+const SQRT_A_INVERSE: Base = MontFp!("2957874849018779266517920829765869116077630550401372566248359756137677864698");
 /// d / a, the other form's d.
-const D_OVER_A: Base =
-    MontFp!("9706598848417545097372247223557719406784115219466060233080913168975159366771");
+const D_OVER_A: Base = MontFp!("9706598848417545097372247223557719406784115219466060233080913168975159366771");
 /// circomlib's B₈.
-const BASE8_X: Base =
-    MontFp!("5299619240641551281634865583518297030282874472190772894086521144482721001553");
-const BASE8_Y: Base =
-    MontFp!("16950150798460657717958625567821834550301663161624707787222815936182638968203");
+const BASE8_X: Base = MontFp!("5299619240641551281634865583518297030282874472190772894086521144482721001553");
+const BASE8_Y: Base = MontFp!("16950150798460657717958625567821834550301663161624707787222815936182638968203");
 
 /// A point in circomlib's coordinates.
 struct Circom {
@@ -51,10 +43,7 @@ fn base8() -> EdwardsProjective {
 }
 
 fn coordinates(point: &EdwardsAffine) -> Circom {
-    Circom {
-        x: point.x * SQRT_A_INVERSE,
-        y: point.y,
-    }
+    Circom { x: point.x * SQRT_A_INVERSE, y: point.y }
 }
 
 /// Whether x counts as negative: above (p − 1)/2.
@@ -145,9 +134,7 @@ impl JubPublicKey {
     /// is built. Cost: well under 1 ms.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        unpack(&self.0).is_some_and(|point| {
-            !point.is_zero() && point.is_in_correct_subgroup_assuming_on_curve()
-        })
+        unpack(&self.0).is_some_and(|point| !point.is_zero() && point.is_in_correct_subgroup_assuming_on_curve())
     }
 
     /// The point's x and y as the circuit takes them; `None` if the bytes are no curve point.
@@ -222,12 +209,7 @@ impl JubSecretKey {
             counter = counter.wrapping_add(1);
         };
         let point = (base8() * scalar).into_affine();
-        let secret = JubSecretKey {
-            seed,
-            scalar,
-            point,
-            public: JubPublicKey(pack(&point)),
-        };
+        let secret = JubSecretKey { seed, scalar, point, public: JubPublicKey(pack(&point)) };
         seed.zeroize();
         secret
     }

@@ -18,10 +18,7 @@ fn constants_are_what_they_say() {
     assert!(D_OVER_A.legendre().is_qnr());
     let base = base8().into_affine();
     assert!(base.is_on_curve() && base.is_in_correct_subgroup_assuming_on_curve());
-    assert_eq!(
-        a * BASE8_X.square() + BASE8_Y.square(),
-        Base::ONE + d * BASE8_X.square() * BASE8_Y.square()
-    );
+    assert_eq!(a * BASE8_X.square() + BASE8_Y.square(), Base::ONE + d * BASE8_X.square() * BASE8_Y.square());
 }
 
 #[test]
@@ -33,11 +30,7 @@ fn keys_sign_and_verify() {
     assert!(key.public().verify(&message, &signature));
     assert_eq!(JubSecretKey::from_seed([7; 32]).sign(&message), signature);
     assert_ne!(JubSecretKey::from_seed([8; 32]).public(), key.public());
-    assert_ne!(
-        key.sign(&Field::from_u64(1235)).0[..32],
-        signature.0[..32],
-        "a nonce is never used twice"
-    );
+    assert_ne!(key.sign(&Field::from_u64(1235)).0[..32], signature.0[..32], "a nonce is never used twice");
     assert!(!key.public().verify(&Field::from_u64(1235), &signature));
     assert_eq!(format!("{key:?}"), "JubSecretKey(…)");
 }

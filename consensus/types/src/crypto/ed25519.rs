@@ -28,14 +28,12 @@ const SMALL_ORDER_Y: [[u8; 32]; 7] = [
     below_two_to_255(0xed),
     below_two_to_255(0xee),
     [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
-        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
-        0x03, 0x7a,
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
     ],
     [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
-        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
-        0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
     ],
 ];
 
@@ -70,11 +68,7 @@ impl PublicKey {
     /// # Errors
     /// [`DecodeError::WeakKey`] for each of the 14 encodings of a point of small order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, DecodeError> {
-        if is_small_order(&bytes) {
-            Err(DecodeError::WeakKey)
-        } else {
-            Ok(PublicKey(bytes))
-        }
+        if is_small_order(&bytes) { Err(DecodeError::WeakKey) } else { Ok(PublicKey(bytes)) }
     }
 
     /// The encoding, as it is hashed and signed.
@@ -178,10 +172,7 @@ impl SecretKey {
 
 impl Clone for SecretKey {
     fn clone(&self) -> Self {
-        SecretKey {
-            key: self.key,
-            public: self.public,
-        }
+        SecretKey { key: self.key, public: self.public }
     }
 }
 
@@ -218,9 +209,7 @@ pub fn verify_batch(items: &[(PublicKey, Digest, Signature)]) -> bool {
         let encoded = ed25519_zebra::Signature::from_bytes(&signature.0);
         verifier.queue((VerificationKeyBytes::from(key.0), encoded, &digest.0));
     }
-    verifier
-        .verify(ChaCha20Rng::from_seed(*seed.finalize().as_bytes()))
-        .is_ok()
+    verifier.verify(ChaCha20Rng::from_seed(*seed.finalize().as_bytes())).is_ok()
 }
 
 /// Size of the groups in which [`verify_each`] looks for the false signatures of a failed batch.
@@ -242,11 +231,7 @@ pub fn verify_each(items: &[(PublicKey, Digest, Signature)]) -> Vec<bool> {
         if group.len() < items.len() && verify_batch(group) {
             valid.extend(group.iter().map(|_| true));
         } else {
-            valid.extend(
-                group
-                    .iter()
-                    .map(|(key, digest, signature)| key.verify(&digest.0, signature)),
-            );
+            valid.extend(group.iter().map(|(key, digest, signature)| key.verify(&digest.0, signature)));
         }
     }
     valid

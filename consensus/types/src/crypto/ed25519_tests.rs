@@ -1,10 +1,5 @@
 //! Tests of ed25519; the ZIP-215 edge cases are vectors, checked in `tests/vectors.rs`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 use super::*;
 use crate::Canonical;
@@ -64,21 +59,13 @@ fn all_14_small_order_encodings_are_weak_and_are_points() {
             encoding[31] |= sign;
             assert!(seen.insert(encoding));
             assert_eq!(PublicKey::from_bytes(encoding), Err(DecodeError::WeakKey));
-            assert_eq!(
-                <PublicKey as Canonical>::from_bytes(&encoding, 32),
-                Err(DecodeError::WeakKey)
-            );
+            assert_eq!(<PublicKey as Canonical>::from_bytes(&encoding, 32), Err(DecodeError::WeakKey));
             // The library would take every one of them, and accept R = this point with S = 0 for any message.
             assert!(VerificationKey::try_from(encoding).is_ok());
             let mut forged = [0; 64];
             forged[..32].copy_from_slice(&encoding);
             let forged = ed25519_zebra::Signature::from_bytes(&forged);
-            assert!(
-                VerificationKey::try_from(encoding)
-                    .unwrap()
-                    .verify(&forged, b"anything")
-                    .is_ok()
-            );
+            assert!(VerificationKey::try_from(encoding).unwrap().verify(&forged, b"anything").is_ok());
         }
     }
     assert_eq!(seen.len(), 14);
@@ -119,10 +106,7 @@ fn signatures_that_cancel_each_other_are_refused() {
     // Without coefficients the two errors in S would add up to nothing.
     let mut items = signed(2);
     let (first, second) = (items[0].2.0[32], items[1].2.0[32]);
-    assert!(
-        first < 255 && second > 0,
-        "the seeds were chosen so that neither step carries"
-    );
+    assert!(first < 255 && second > 0, "the seeds were chosen so that neither step carries");
     items[0].2.0[32] = first.wrapping_add(1);
     items[1].2.0[32] = second.wrapping_sub(1);
     assert!(!verify_batch(&items));

@@ -15,8 +15,8 @@ use std::io::Read;
 /// The field's modulus p, big endian:
 /// 21888242871839275222246405745257275088548364400416034343698204186575808495617.
 pub const MODULUS: [u8; 32] = [
-    0x30, 0x64, 0x4e, 0x72, 0xe1, 0x31, 0xa0, 0x29, 0xb8, 0x50, 0x45, 0xb6, 0x81, 0x81, 0x58, 0x5d,
-    0x28, 0x33, 0xe8, 0x48, 0x79, 0xb9, 0x70, 0x91, 0x43, 0xe1, 0xf5, 0x93, 0xf0, 0x00, 0x00, 0x01,
+    0x30, 0x64, 0x4e, 0x72, 0xe1, 0x31, 0xa0, 0x29, 0xb8, 0x50, 0x45, 0xb6, 0x81, 0x81, 0x58, 0x5d, 0x28, 0x33, 0xe8,
+    0x48, 0x79, 0xb9, 0x70, 0x91, 0x43, 0xe1, 0xf5, 0x93, 0xf0, 0x00, 0x00, 0x01,
 ];
 
 /// Inputs one Poseidon hash takes at most.
@@ -35,11 +35,7 @@ impl Field {
     /// # Errors
     /// [`DecodeError::Malformed`] for a number that is not below the modulus.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Field, DecodeError> {
-        if bytes < MODULUS {
-            Ok(Field(bytes))
-        } else {
-            Err(DecodeError::Malformed("field element ≥ p".into()))
-        }
+        if bytes < MODULUS { Ok(Field(bytes)) } else { Err(DecodeError::Malformed("field element ≥ p".into())) }
     }
 
     /// The bytes, big endian.
@@ -68,9 +64,7 @@ impl Field {
     #[must_use]
     pub fn from_digest_halves(digest: &Digest) -> (Field, Field) {
         let whole = &digest.0;
-        let half = |part: Option<&[u8; 16]>| {
-            Field::from_u128(part.map_or(0, |bytes| u128::from_be_bytes(*bytes)))
-        };
+        let half = |part: Option<&[u8; 16]>| Field::from_u128(part.map_or(0, |bytes| u128::from_be_bytes(*bytes)));
         (half(whole.first_chunk()), half(whole.last_chunk()))
     }
 
@@ -89,12 +83,7 @@ impl Field {
     #[must_use]
     pub fn from_ark(value: &Fr) -> Field {
         let mut bytes = [0; 32];
-        for (out, limb) in bytes
-            .as_chunks_mut::<8>()
-            .0
-            .iter_mut()
-            .zip(value.into_bigint().0.iter().rev())
-        {
+        for (out, limb) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(value.into_bigint().0.iter().rev()) {
             *out = limb.to_be_bytes();
         }
         Field(bytes)
@@ -103,8 +92,7 @@ impl Field {
     /// Reads a decimal string below the modulus, without sign or leading zero, as circom's tools write numbers.
     #[must_use]
     pub fn from_decimal(text: &str) -> Option<Field> {
-        let plain =
-            !text.is_empty() && text.len() <= 77 && text.bytes().all(|b| b.is_ascii_digit());
+        let plain = !text.is_empty() && text.len() <= 77 && text.bytes().all(|b| b.is_ascii_digit());
         if !plain || (text.len() > 1 && text.starts_with('0')) {
             return None;
         }
@@ -200,21 +188,12 @@ const CHUNK: usize = 11;
 /// `elements`: 1 to 12; all callers in this crate keep to that.
 pub(crate) fn permute(elements: &[Fr]) -> Fr {
     HASHERS.with_borrow_mut(|hashers| {
-        let position = hashers
-            .iter()
-            .position(|(count, _)| *count == elements.len())
-            .unwrap_or_else(|| {
-                let hasher = Poseidon::<Fr>::new_circom(elements.len());
-                hashers.push((
-                    elements.len(),
-                    hasher.expect("circom parameters exist for 1 to 12 inputs"),
-                ));
-                hashers.len().saturating_sub(1)
-            });
-        match hashers
-            .get_mut(position)
-            .map(|(_, hasher)| hasher.hash(elements))
-        {
+        let position = hashers.iter().position(|(count, _)| *count == elements.len()).unwrap_or_else(|| {
+            let hasher = Poseidon::<Fr>::new_circom(elements.len());
+            hashers.push((elements.len(), hasher.expect("circom parameters exist for 1 to 12 inputs")));
+            hashers.len().saturating_sub(1)
+        });
+        match hashers.get_mut(position).map(|(_, hasher)| hasher.hash(elements)) {
             Some(Ok(hash)) => hash,
             _ => unreachable!("the hasher was built for this number of inputs"),
         }

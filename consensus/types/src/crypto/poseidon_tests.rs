@@ -33,18 +33,7 @@ fn numbers_not_below_the_modulus_are_refused() {
         assert!(<Field as Canonical>::from_bytes(&bytes, 32).is_err());
     }
     let p = "21888242871839275222246405745257275088548364400416034343698204186575808495617";
-    for bad in [
-        p,
-        "",
-        "00",
-        "01",
-        "-1",
-        "+1",
-        " 1",
-        "1e3",
-        &"9".repeat(77),
-        &"1".repeat(500),
-    ] {
+    for bad in [p, "", "00", "01", "-1", "+1", " 1", "1e3", &"9".repeat(77), &"1".repeat(500)] {
         assert_eq!(Field::from_decimal(bad), None, "{bad}");
     }
     assert_eq!(Field::from_decimal("0"), Some(Field::ZERO));
@@ -55,10 +44,7 @@ fn numbers_not_below_the_modulus_are_refused() {
 fn halves_of_a_digest() {
     let mut digest = Digest([0; 32]);
     (digest.0[15], digest.0[31]) = (7, 9);
-    assert_eq!(
-        Field::from_digest_halves(&digest),
-        (Field::from_u64(7), Field::from_u64(9))
-    );
+    assert_eq!(Field::from_digest_halves(&digest), (Field::from_u64(7), Field::from_u64(9)));
     let top = Field::from_u128(u128::MAX);
     assert_eq!(Field::from_digest_halves(&Digest([0xff; 32])), (top, top));
 }
@@ -72,17 +58,10 @@ fn lists_are_folded_with_their_length_first() {
         Field::from_ark(&permute(&elements))
     };
     let count = Field::from_u64(23);
-    assert_eq!(
-        poseidon_many(&list),
-        fold(fold(fold(count, &list[..11]), &list[11..22]), &list[22..])
-    );
+    assert_eq!(poseidon_many(&list), fold(fold(fold(count, &list[..11]), &list[11..22]), &list[22..]));
     assert_eq!(poseidon_many(&[]), poseidon(&[Field::ZERO]));
-    assert_eq!(
-        poseidon_many(&list[..1]),
-        poseidon(&[Field::from_u64(1), list[0]])
-    );
-    let all: std::collections::BTreeSet<Field> =
-        (0..=23).map(|n| poseidon_many(&list[..n])).collect();
+    assert_eq!(poseidon_many(&list[..1]), poseidon(&[Field::from_u64(1), list[0]]));
+    let all: std::collections::BTreeSet<Field> = (0..=23).map(|n| poseidon_many(&list[..n])).collect();
     assert_eq!(all.len(), 24);
 }
 

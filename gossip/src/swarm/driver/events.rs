@@ -32,33 +32,19 @@ impl From<Verdict> for gossipsub::MessageAcceptance {
 }
 
 impl Driver {
-    pub(super) fn on_swarm(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        happened: Happened<BehaviourEvent>,
-    ) {
+    pub(super) fn on_swarm(&mut self, swarm: &mut Swarm<Behaviour>, happened: Happened<BehaviourEvent>) {
         match happened {
             Happened::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(swarm, event),
             Happened::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(swarm, event),
             Happened::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(swarm, event),
             Happened::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(swarm, event),
-            Happened::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                num_established,
-                ..
-            } => {
+            Happened::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     swarm.close_connection(connection_id);
                 }
                 self.on_connection(swarm, peer_id, num_established.get());
             }
-            Happened::ConnectionClosed {
-                peer_id,
-                num_established,
-                cause,
-                ..
-            } => {
+            Happened::ConnectionClosed { peer_id, num_established, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
                 if let Some(link) = self.links.get_mut(&peer_id) {
                     link.connections = num_established;
@@ -68,17 +54,9 @@ impl Driver {
                     self.retry_or_forget(peer_id);
                 }
             }
-            Happened::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => {
+            Happened::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "dialling failed");
-                if self
-                    .links
-                    .get(&peer)
-                    .is_some_and(|link| link.connections == 0)
-                {
+                if self.links.get(&peer).is_some_and(|link| link.connections == 0) {
                     self.retry_or_forget(peer);
                 }
             }
@@ -100,9 +78,7 @@ impl Driver {
         }
         let mut book = self.shared.book();
         let entry = book.peers.entry(peer);
-        entry
-            .or_insert_with(|| Peer::new(&self.config.limits))
-            .connected = true;
+        entry.or_insert_with(|| Peer::new(&self.config.limits)).connected = true;
         drop(book);
         self.notify(SwarmEvent::Connected(peer));
         self.unschedule(peer);
@@ -122,10 +98,7 @@ impl Driver {
     /// Known peers are dialled again; strangers leave nothing behind.
     fn retry_or_forget(&mut self, peer: PeerId) {
         let mut book = self.shared.book();
-        let known = book
-            .peers
-            .get(&peer)
-            .is_some_and(|entry| entry.addr.is_some());
+        let known = book.peers.get(&peer).is_some_and(|entry| entry.addr.is_some());
         if known {
             drop(book);
             self.retry(peer);
@@ -146,31 +119,15 @@ impl Driver {
         }
     }
 
-    fn on_exchange(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        event: request_response::Event<Request, Bytes>,
-    ) {
+    fn on_exchange(&mut self, swarm: &mut Swarm<Behaviour>, event: request_response::Event<Request, Bytes>) {
         match event {
-            request_response::Event::Message {
-                peer,
-                message:
-                    Message::Request {
-                        request, channel, ..
-                    },
-                ..
-            } => self.on_request(peer, request, channel),
-            request_response::Event::Message {
-                message:
-                    Message::Response {
-                        request_id,
-                        response,
-                    },
-                ..
-            } => self.on_response(swarm, request_id, response),
-            request_response::Event::OutboundFailure {
-                request_id, error, ..
-            } => self.on_failure(request_id, &error),
+            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, request, channel)
+            }
+            request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
+                self.on_response(swarm, request_id, response)
+            }
+            request_response::Event::OutboundFailure { request_id, error, .. } => self.on_failure(request_id, &error),
             request_response::Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "inbound stream failed");
             }
@@ -196,8 +153,7 @@ impl Driver {
                     let last = bodies.peek().is_none();
                     let acknowledge = channel.take_if(|_| last);
                     let budget = budget.take_if(|_| last);
-                    self.inbox
-                        .push(SwarmEvent::Message { from, body }, acknowledge, budget);
+                    self.inbox.push(SwarmEvent::Message { from, body }, acknowledge, budget);
                 }
             }
             Request::Question(body, budget) => {
@@ -210,20 +166,14 @@ impl Driver {
                     return;
                 }
                 let reply = ReplySlot { channel, answers };
-                self.inbox
-                    .push(SwarmEvent::Request { from, body, reply }, None, budget);
+                self.inbox.push(SwarmEvent::Request { from, body, reply }, None, budget);
             }
             // Only ever made on the writing side.
             Request::Out(_) => {}
         }
     }
 
-    fn on_response(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        id: OutboundRequestId,
-        response: Bytes,
-    ) {
+    fn on_response(&mut self, swarm: &mut Swarm<Behaviour>, id: OutboundRequestId, response: Bytes) {
         match self.pending.remove(&id) {
             Some(Pending::Frame(peer)) => {
                 if let Some(link) = self.links.get_mut(&peer) {
@@ -262,9 +212,7 @@ impl Driver {
                     OutboundFailure::DialFailure => RequestError::NotConnected,
                     OutboundFailure::Timeout => RequestError::Timeout,
                     OutboundFailure::UnsupportedProtocols => RequestError::WrongProtocol,
-                    OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => {
-                        RequestError::NoAnswer
-                    }
+                    OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => RequestError::NoAnswer,
                 };
                 // The asker may have given up.
                 drop(answer.send(Err(error)));
@@ -281,33 +229,18 @@ impl Driver {
 
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: gossipsub::Event) {
         match event {
-            gossipsub::Event::Message {
-                propagation_source: from,
-                message_id,
-                message,
-            } => {
+            gossipsub::Event::Message { propagation_source: from, message_id, message } => {
                 let body = Bytes::from(message.data);
                 // Gossip comes by many ways and again in the next epoch: it is what a slow application can miss.
                 if !self.inbox.is_clear() {
                     count(&self.shared.counters.gossip_ignored, 1);
                     let ignore = gossipsub::MessageAcceptance::Ignore;
-                    swarm
-                        .behaviour_mut()
-                        .gossip
-                        .report_message_validation_result(&message_id, &from, ignore);
+                    swarm.behaviour_mut().gossip.report_message_validation_result(&message_id, &from, ignore);
                     return;
                 }
                 let topic = message.topic.into_string();
-                let id = GossipId {
-                    message: message_id,
-                    source: from,
-                };
-                let event = SwarmEvent::Gossip {
-                    from,
-                    topic,
-                    id,
-                    body,
-                };
+                let id = GossipId { message: message_id, source: from };
+                let event = SwarmEvent::Gossip { from, topic, id, body };
                 self.inbox.push(event, None, None);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
@@ -336,19 +269,12 @@ impl Driver {
         if info.protocol_version == self.config.protocol {
             return;
         }
-        let protocol: String = info
-            .protocol_version
-            .chars()
-            .take(FOREIGN_NAME_MAX)
-            .collect();
+        let protocol: String = info.protocol_version.chars().take(FOREIGN_NAME_MAX).collect();
         tracing::warn!(peer = %peer_id, %protocol, "peer of another network");
         if let Some(link) = self.links.get_mut(&peer_id) {
             link.failures = link.failures.max(WRONG_NETWORK_FAILURES);
         }
-        self.notify(SwarmEvent::WrongNetwork {
-            peer: peer_id,
-            protocol,
-        });
+        self.notify(SwarmEvent::WrongNetwork { peer: peer_id, protocol });
         if swarm.disconnect_peer_id(peer_id).is_err() {
             tracing::debug!(peer = %peer_id, "gone already");
         }

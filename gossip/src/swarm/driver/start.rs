@@ -38,12 +38,7 @@ pub async fn spawn(mut config: SwarmConfig) -> Result<(SwarmHandle, EventReceive
     // A swarm built again must be found where peers look for it.
     config.listen = listen.clone();
     let local = *swarm.local_peer_id();
-    let shared = Shared::new(
-        local,
-        listen.clone(),
-        config.topics.clone(),
-        config.limits.clone(),
-    );
+    let shared = Shared::new(local, listen.clone(), config.topics.clone(), config.limits.clone());
     let shared = Arc::new(shared);
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (answers, answer_queue) = mpsc::unbounded_channel();
@@ -69,21 +64,14 @@ pub async fn spawn(mut config: SwarmConfig) -> Result<(SwarmHandle, EventReceive
         supervise(driver, swarm).await;
         drop(alive);
     });
-    let handle = SwarmHandle {
-        shared,
-        commands,
-        answers,
-        done,
-    };
+    let handle = SwarmHandle { shared, commands, answers, done };
     Ok((handle, events))
 }
 
 /// Runs the swarm; one that panicked is built again on the same port and the address book is dialled anew.
 async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
     loop {
-        let run = AssertUnwindSafe(driver.run(&mut swarm))
-            .catch_unwind()
-            .await;
+        let run = AssertUnwindSafe(driver.run(&mut swarm)).catch_unwind().await;
         drop(swarm);
         if let Ok(Exit::Stopped) = run {
             return;
@@ -111,36 +99,26 @@ async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
 }
 
 /// Builds a swarm and waits until it listens; returns where.
-async fn listening(
-    config: &SwarmConfig,
-    panicked: &Arc<Notify>,
-) -> Result<(Swarm<Behaviour>, Multiaddr), SpawnError> {
+async fn listening(config: &SwarmConfig, panicked: &Arc<Notify>) -> Result<(Swarm<Behaviour>, Multiaddr), SpawnError> {
     behaviour::check_port_free(&config.listen)?;
     let failed = |source| behaviour::listen_error(&config.listen, source);
     let mut swarm = behaviour::build(config, Arc::clone(panicked))?;
-    swarm
-        .listen_on(config.listen.clone())
-        .map_err(|error| match error {
-            TransportError::Other(source) => failed(source),
-            TransportError::MultiaddrNotSupported(addr) => SpawnError::Config {
-                reason: format!("cannot listen on `{addr}`: give /ip4/…/tcp/… or /ip6/…/tcp/…"),
-            },
-        })?;
+    swarm.listen_on(config.listen.clone()).map_err(|error| match error {
+        TransportError::Other(source) => failed(source),
+        TransportError::MultiaddrNotSupported(addr) => SpawnError::Config {
+            reason: format!("cannot listen on `{addr}`: give /ip4/…/tcp/… or /ip6/…/tcp/…"),
+        },
+    })?;
     let wait = async {
         loop {
             match swarm.select_next_some().await {
                 Happened::NewListenAddr { address, .. } => return Ok(address),
-                Happened::ListenerClosed {
-                    reason: Err(source),
-                    ..
-                } => return Err(failed(source)),
+                Happened::ListenerClosed { reason: Err(source), .. } => return Err(failed(source)),
                 _ => {}
             }
         }
     };
     let timed_out = |_| failed(std::io::ErrorKind::TimedOut.into());
-    let address = tokio::time::timeout(LISTEN_TIMEOUT, wait)
-        .await
-        .map_err(timed_out)??;
+    let address = tokio::time::timeout(LISTEN_TIMEOUT, wait).await.map_err(timed_out)??;
     Ok((swarm, address))
 }
