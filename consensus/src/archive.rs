@@ -2,7 +2,7 @@
 
 use crate::ports::{Column, Reader, Write};
 use smt_types::batch::Batch;
-use smt_types::cut::{CutVote, Decision, Phase, PhaseCertificate, ViewChange};
+use smt_types::cut::{CutVote, Decision, Phase, PhaseCertificate, Proposal, ViewChange};
 use smt_types::evidence::SignedHeader;
 use smt_types::header::CertifiedHeader;
 use smt_types::message::MAX_MESSAGE_BYTES;
@@ -103,6 +103,32 @@ pub fn number(reader: &dyn Reader, gateway: ReplicaIndex, number: BatchNumber) -
     get(reader, Column::Number, &number_key(gateway, number))
 }
 
+/// The highest batch number known of a gateway. Numbers have no gaps at a gateway itself; elsewhere the answer may be lower
+/// than the highest one stored.
+#[must_use]
+pub fn newest_number(reader: &dyn Reader, gateway: ReplicaIndex) -> Option<BatchNumber> {
+    let has = |number: u64| self::number(reader, gateway, BatchNumber(number)).is_some();
+    if !has(0) {
+        return None;
+    }
+    let (mut low, mut high) = (0u64, 1u64);
+    while has(high) {
+        low = high;
+        high = high.saturating_mul(2);
+    }
+    while high.saturating_sub(low) > 1 {
+        let middle = low.saturating_add(high.saturating_sub(low) / 2);
+        if has(middle) { low = middle } else { high = middle }
+    }
+    Some(BatchNumber(low))
+}
+
+/// Why this replica does not vote any more.
+#[must_use]
+pub fn retired(reader: &dyn Reader) -> Option<String> {
+    get(reader, Column::Retired, &[])
+}
+
 /// All votes known for a batch.
 #[must_use]
 pub fn certificate(reader: &dyn Reader, header: &Digest) -> Option<Certificate> {
@@ -155,6 +181,12 @@ pub fn view_changes(reader: &dyn Reader, epoch: Epoch) -> Vec<ViewChange> {
 #[must_use]
 pub fn prepared(reader: &dyn Reader, epoch: Epoch) -> Option<(CutValue, PhaseCertificate)> {
     get(reader, Column::Prepared, &epoch_key(epoch))
+}
+
+/// The newest own proposal.
+#[must_use]
+pub fn proposal(reader: &dyn Reader) -> Option<Proposal> {
+    get(reader, Column::Proposal, &[])
 }
 
 /// A decided cut.

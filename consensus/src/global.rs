@@ -96,8 +96,11 @@ impl Global {
             .genesis_headers
             .iter()
             .map(|header| {
-                let chain =
-                    Chain { base: (header.clone(), Totals::default()), newer: BTreeMap::new(), waiting: BTreeMap::new() };
+                let chain = Chain {
+                    base: (header.clone(), Totals::default()),
+                    newer: BTreeMap::new(),
+                    waiting: BTreeMap::new(),
+                };
                 (header.shard, chain)
             })
             .collect();
@@ -143,9 +146,11 @@ impl Global {
                 let Some(epoch) = chosen.get(shard) else { continue };
                 let (_, totals) = chain.at(*epoch);
                 let ahead = totals.received.iter().any(|(source, (count, _))| {
-                    let sent = self.chains.get(source).zip(chosen.get(source)).and_then(|(other, at)| {
-                        other.at(*at).1.sent.get(shard).map(|(sent, _)| *sent)
-                    });
+                    let sent = self
+                        .chains
+                        .get(source)
+                        .zip(chosen.get(source))
+                        .and_then(|(other, at)| other.at(*at).1.sent.get(shard).map(|(sent, _)| *sent));
                     *count > sent.unwrap_or(0)
                 });
                 if ahead && *epoch > chain.base.0.epoch {
@@ -204,7 +209,8 @@ impl<L: Ledger> Replica<L> {
         let here = self.me().shard;
         let Some(chain) = self.global.chains.get_mut(&shard) else { return };
         let tip = chain.tip().0.epoch;
-        if epoch <= tip || chain.waiting.len() >= CHAIN_MAX || chain.waiting.contains_key(&epoch) {
+        let next = epoch.0 == tip.0.saturating_add(1);
+        if epoch <= tip || chain.waiting.contains_key(&epoch) || (!next && chain.waiting.len() >= CHAIN_MAX) {
             return;
         }
         if shard != here {

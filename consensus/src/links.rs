@@ -50,7 +50,8 @@ impl Links {
 impl<L: Ledger> Replica<L> {
     /// The newest counts held per source, where they are above the cut's cursors.
     pub(crate) fn source_counts(&self) -> Vec<SourceCount> {
-        let newer = self.links.inboxes.iter().filter(|(source, inbox)| inbox.tip.count > self.ledger.cursor(**source).count);
+        let newer =
+            self.links.inboxes.iter().filter(|(source, inbox)| inbox.tip.count > self.ledger.cursor(**source).count);
         newer
             .map(|(source, inbox)| SourceCount {
                 source: *source,
@@ -61,10 +62,18 @@ impl<L: Ledger> Replica<L> {
             .collect()
     }
 
+    /// Whether a named count can be consumed by the next cut at all: another shard's, and above the cursor.
+    pub(crate) fn is_source(&self, source: &SourceCount) -> bool {
+        source.source.level() == self.level()
+            && source.source != self.me().shard
+            && source.count > self.ledger.cursor(source.source).count
+    }
+
     /// Whether all credits up to a named count are held and verified.
     pub(crate) fn holds_credits(&self, source: &SourceCount) -> bool {
         let cursor = self.ledger.cursor(source.source).count;
-        source.count <= cursor || self.links.inboxes.get(&source.source).is_some_and(|inbox| inbox.tip.count >= source.count)
+        source.count <= cursor
+            || self.links.inboxes.get(&source.source).is_some_and(|inbox| inbox.tip.count >= source.count)
     }
 
     /// The credits a value consumes, per source in number order; `None` if some are not held.
@@ -72,9 +81,14 @@ impl<L: Ledger> Replica<L> {
         let mut all = Vec::new();
         for source in value.consumed.iter() {
             let cursor = self.ledger.cursor(source.source).count;
+            if source.count <= cursor {
+                continue;
+            }
             let inbox = self.links.inboxes.get(&source.source)?;
             let wanted = source.count.saturating_sub(cursor);
-            let credits: Vec<Credit> = inbox.credits.range(cursor..source.count).map(|(_, credit)| *credit).collect();
+            let first = if planted(Bug::CreditTwice) { 0 } else { cursor };
+            let held = inbox.credits.range(first..source.count).map(|(_, credit)| *credit);
+            let credits: Vec<Credit> = held.take(usize::try_from(wanted).unwrap_or(usize::MAX)).collect();
             if u64::try_from(credits.len()) != Ok(wanted) {
                 return None;
             }
@@ -116,6 +130,11 @@ impl<L: Ledger> Replica<L> {
             return;
         }
         let known = usize::try_from(channel.count.saturating_sub(bundle.first)).unwrap_or(usize::MAX);
+        let level = destination.level();
+        if !bundle.credits.iter().all(|c| c.payer.shard(level) == source && c.payee.shard(level) == destination) {
+            // A source beyond its fault bound: its credits stop here, before any cut of ours could name them.
+            return;
+        }
         for credit in bundle.credits.iter().skip(known) {
             if channel.count >= outbox.count || staged.len() >= STAGED_MAX {
                 break;
@@ -176,9 +195,12 @@ impl<L: Ledger> Replica<L> {
                 wanted.insert(*source, inbox.staged.as_ref().map_or(inbox.tip.count, |(channel, _)| channel.count));
             }
         }
-        let named = self.epoch.decision.as_ref().map(|d| &d.value).or_else(|| {
-            self.epoch.proposals.get(&self.epoch.view).map(|proposal| &proposal.value)
-        });
+        let named = self
+            .epoch
+            .decision
+            .as_ref()
+            .map(|d| &d.value)
+            .or_else(|| self.epoch.proposals.get(&self.epoch.view).map(|proposal| &proposal.value));
         for source in named.map(|value| value.consumed.to_vec()).unwrap_or_default() {
             if !self.holds_credits(&source) {
                 let tip = self.links.inboxes.get(&source.source).map_or(0, |inbox| inbox.tip.count);
@@ -209,26 +231,28 @@ impl<L: Ledger> Replica<L> {
         }
     }
 
-    /// Our outbox count for `peer` before `epoch`: that of the newest earlier header that changed it. A lower answer only
-    /// repeats credits, which the receiver skips.
+    /// Epoch of our newest certified header that changed our outbox for `peer`.
+    pub(crate) fn last_change(&self, cx: &Cx<'_>, peer: ShardAddress) -> Option<Epoch> {
+        let stored = cx.reader.get(Column::LastChange, &archive::shard_key(peer))?;
+        Epoch::from_bytes(&stored, 8).ok()
+    }
+
+    /// Our outbox count for `peer` at the newest header before `epoch` that changed it. A lower answer only repeats
+    /// credits, which the receiver skips.
     fn sent_before(&self, cx: &Cx<'_>, peer: ShardAddress, epoch: Epoch) -> u64 {
-        let from = Epoch(epoch.0.saturating_sub(16));
-        let earlier = archive::headers(cx.reader, self.me().shard, from, 16);
-        earlier
-            .iter()
-            .rev()
-            .filter(|h| h.header.epoch < epoch)
-            .find_map(|h| h.changes.0.iter().find(|change| change.peer == peer).map(|change| change.sent.count))
-            .unwrap_or(0)
+        let before = self.last_change(cx, peer).filter(|before| *before < epoch);
+        let header = before.and_then(|before| archive::header(cx.reader, self.me().shard, before));
+        let change = header.and_then(|h| h.changes.0.iter().find(|change| change.peer == peer).copied());
+        change.map_or(0, |change| change.sent.count)
     }
 
     /// Answers a question for our credits from `first` on.
     pub(crate) fn send_credits(&mut self, cx: &mut Cx<'_>, to: NodeId, first: u64) {
         // The newest certified header that changed the outbox for them; remembered per destination.
-        let stored = cx.reader.get(Column::LastChange, &archive::shard_key(to.shard));
-        let Some(epoch) = stored.and_then(|bytes| Epoch::from_bytes(&bytes, 8).ok()) else { return };
+        let Some(epoch) = self.last_change(cx, to.shard) else { return };
         let Some(header) = archive::header(cx.reader, self.me().shard, epoch) else { return };
-        let Some(sent) = header.changes.0.iter().find(|change| change.peer == to.shard).map(|change| change.sent) else {
+        let Some(sent) = header.changes.0.iter().find(|change| change.peer == to.shard).map(|change| change.sent)
+        else {
             return;
         };
         if first < sent.count {

@@ -16,7 +16,7 @@ pub enum Bug {
     AndInsteadOfCount,
     /// Votes are counted per batch: q votes certify every payment that anyone accepted.
     CountVotesPerBatch,
-    /// The cut joins batch numbers instead of bits: everything up to the highest number is in.
+    /// The cut joins batch numbers instead of bits: every replica takes what it holds as certified up to the highest number.
     JoinByCounts,
     /// A certified debit is applied before its funding.
     NegativeIntermediates,
@@ -26,7 +26,7 @@ pub enum Bug {
     ForgetLateBits,
     /// A new proposer ignores the value that view changes say was prepared.
     IgnorePrepared,
-    /// A consumed credit may be consumed again: the cursor is not checked when a bundle arrives twice.
+    /// A cut takes as many credits as it consumes from the lowest one held, not from the cursor on.
     CreditTwice,
     /// The open epoch is not raised when a report is signed.
     KeepEpochOpen,

@@ -1,8 +1,8 @@
 //! What the core asks of the world behind it: a [`Ledger`] for balances and cuts, a [`Reader`] for what is durable.
 
+use smt_types::clock::SierpinskiClock;
 use smt_types::credit::{Channel, Credit};
 use smt_types::header::LinkChanges;
-use smt_types::clock::SierpinskiClock;
 use smt_types::{Address, Amount, CutValue, Digest, Epoch, PaymentId, Seq, ShardAddress, SignedPayment, Slot};
 
 /// Where a durable record belongs. One byte each on disk; numbers are part of the store's format.
@@ -43,6 +43,10 @@ pub enum Column {
     LastChange = 16,
     /// empty key → shard epochs of the newest global cut.
     GlobalCut = 17,
+    /// empty key → the newest own proposal.
+    Proposal = 18,
+    /// empty key → why this replica has stopped voting for good.
+    Retired = 19,
     /// The ledger: address → account at the newest cut.
     Account = 32,
     /// The ledger: (destination, number) big endian → credit.
@@ -175,7 +179,12 @@ pub trait Ledger {
     ///
     /// # Errors
     /// [`CutError`] naming the first fault.
-    fn check_cut(&self, value: &CutValue, payments: &[&SignedPayment], credits: &[(ShardAddress, Vec<Credit>)]) -> Result<(), CutError>;
+    fn check_cut(
+        &self,
+        value: &CutValue,
+        payments: &[&SignedPayment],
+        credits: &[(ShardAddress, Vec<Credit>)],
+    ) -> Result<(), CutError>;
 
     /// Moves the cut: `payments` (any order, repetitions and already joined ones allowed) and the consumed `credits`
     /// (per source, in number order from the cursor) join. Payments that the live state lacks are applied to it too, credits

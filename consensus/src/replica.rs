@@ -8,16 +8,20 @@ use crate::epoch::EpochState;
 use crate::global::Global;
 use crate::links::Links;
 use crate::ports::{Column, Ledger, Reader, Write};
+use smt_types::clock::{MAX_DRIFT_US, MAX_LAMPORT_AHEAD};
 use smt_types::cut::Phase;
 use smt_types::evidence::Evidence;
 use smt_types::message::{Ask, Message, NodeId, Records};
 use smt_types::vote::Vote;
 use smt_types::{
-    BatchNumber, Bounded, Committee, DenseTime, Digest, Epoch, HybridClock, Lamport, ReplicaIndex, ShardAddress, Signer,
-    Slot, View,
+    BatchNumber, Bounded, Committee, DenseTime, Digest, Epoch, HybridClock, Lamport, ReplicaIndex, ShardAddress,
+    Signer, Slot, View,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Batches asked for in one round because others have applied more of them.
+const LACKING_ASKED_MAX: usize = 64;
 
 /// What a step works with besides the state.
 pub(crate) struct Cx<'a> {
@@ -102,9 +106,9 @@ pub struct Replica<L> {
     /// Wants batches it lacks since this time.
     pub(crate) since_wanted: bool,
     /// Turns for whom to ask next.
-    pub(crate) turn: u64,
+    pub(crate) turn: BTreeMap<ShardAddress, u64>,
     /// Convictions known, to tell each once.
-    convicted: BTreeSet<Digest>,
+    convicted: BTreeSet<(ReplicaIndex, &'static str)>,
 }
 
 impl<L: Ledger> Replica<L> {
@@ -134,7 +138,7 @@ impl<L: Ledger> Replica<L> {
             timers: BTreeSet::new(),
             asking: false,
             since_wanted: false,
-            turn: u64::from(node.replica.0),
+            turn: BTreeMap::new(),
             convicted: BTreeSet::new(),
             ledger,
             network,
@@ -166,7 +170,7 @@ impl<L: Ledger> Replica<L> {
             Message::Batch(batch) => self.on_batch(cx, from, *batch),
             Message::Vote(vote, advice) => self.on_vote(cx, from, *vote, advice.into_inner()),
             Message::Certificate(certificate) => self.on_certificate(cx, from, *certificate),
-            Message::Applied(applied) => self.on_applied(cx, from, *applied),
+            Message::Applied(applied) => self.on_applied(cx, *applied),
             Message::Report(report) => self.on_report(cx, from, *report),
             Message::Proposal(proposal) => self.on_proposal(cx, from, *proposal),
             Message::CutVote(vote) => self.on_cut_vote(cx, from, *vote),
@@ -201,7 +205,10 @@ impl<L: Ledger> Replica<L> {
                 Timer::Lock(slot) => self.on_lock_timer(cx, slot),
                 Timer::Epoch => self.on_epoch_timer(cx),
                 Timer::View(epoch, view) => self.on_view_timer(cx, epoch, view),
-                Timer::Propose => self.poll_epoch(cx),
+                Timer::Propose => {
+                    self.epoch.propose_armed = false;
+                    self.poll_epoch(cx);
+                }
                 Timer::Ask => self.on_ask_timer(cx),
                 Timer::Certify(epoch) => self.certify_header(cx, epoch),
                 Timer::Header => self.on_header_timer(cx),
@@ -282,10 +289,7 @@ impl<L: Ledger> Replica<L> {
 
     /// A payment of the queue or of the live window, with where it stands in a batch. For queries: looks through both.
     #[must_use]
-    pub fn find_payment(
-        &self,
-        id: &smt_types::PaymentId,
-    ) -> Option<(smt_types::SignedPayment, Option<(Digest, u16)>)> {
+    pub fn find_payment(&self, id: &smt_types::PaymentId) -> Option<(smt_types::SignedPayment, Option<(Digest, u16)>)> {
         if let Some(pending) = self.certify.pool.values().find(|pending| pending.id == *id && !pending.in_batch) {
             return Some((pending.payment.clone(), None));
         }
@@ -308,7 +312,9 @@ impl<L: Ledger> Replica<L> {
     pub fn payment_place(&self, id: &smt_types::PaymentId, slot: &Slot) -> Option<(Digest, u16)> {
         let entry = self.certify.slots.get(slot)?;
         let best = self.certified_place(slot, id);
-        best.or_else(|| entry.places.iter().find(|(other, _, _)| other == id).map(|(_, digest, index)| (*digest, *index)))
+        best.or_else(|| {
+            entry.places.iter().find(|(other, _, _)| other == id).map(|(_, digest, index)| (*digest, *index))
+        })
     }
 
     /// How far a payment has come, for queries.
@@ -326,10 +332,22 @@ impl<L: Ledger> Replica<L> {
         (base / 4).saturating_mul(3).saturating_add((base / 2).saturating_mul(share) / 255)
     }
 
+    /// The latest time that is not too far ahead. Time that a cut of ours carries has been agreed on, so a wall clock that
+    /// was set back does not make it "ahead".
+    pub(crate) fn reach(&self, now: u64) -> u64 {
+        now.max(self.epoch.header.dense.time_us).saturating_add(MAX_DRIFT_US)
+    }
+
+    /// Whether clocks of a foreign record are too far ahead to be merged.
+    pub(crate) fn is_ahead(&self, now: u64, lamport: Lamport, dense: &DenseTime) -> bool {
+        lamport.0 > self.lamport.0.saturating_add(MAX_LAMPORT_AHEAD) || dense.time_us > self.reach(now)
+    }
+
     /// Merges the clocks of a record signed by a replica; values too far ahead are not merged.
     pub(crate) fn merge_clocks(&mut self, cx: &Cx<'_>, lamport: Lamport, dense: &DenseTime) {
+        let now = cx.now.max(self.epoch.header.dense.time_us);
         if let Ok(merged) = self.lamport.receive(lamport)
-            && self.clock.merge(dense, cx.now).is_ok()
+            && self.clock.merge(dense, now).is_ok()
         {
             self.lamport = merged;
         }
@@ -337,10 +355,11 @@ impl<L: Ledger> Replica<L> {
 
     /// Stores evidence and tells it once.
     pub(crate) fn convict(&mut self, cx: &mut Cx<'_>, evidence: Evidence, replica: ReplicaIndex) {
-        let id = evidence.id();
-        if replica == self.node.replica || !self.convicted.insert(id) {
+        // One conviction of each kind is enough; a replica that misbehaves must not fill the store with more of them.
+        if replica == self.node.replica || !self.convicted.insert((replica, evidence.kind())) {
             return;
         }
+        let id = evidence.id();
         cx.write(archive::put(Column::Evidence, id.0.to_vec(), &(&evidence, replica)));
         cx.out(Effect::Broadcast(Message::Evidence(Box::new(evidence.clone()))));
         cx.out(Effect::Event(Event::Evidence(Box::new(evidence), replica)));
@@ -348,11 +367,26 @@ impl<L: Ledger> Replica<L> {
 
     fn on_evidence(&mut self, cx: &mut Cx<'_>, evidence: Evidence) {
         let replica = match &evidence {
-            Evidence::Batches(pair) => pair[0].header.gateway,
-            Evidence::Votes(pair) => pair[0].replica,
-            Evidence::Acceptances(pair) => pair[0].vote.replica,
-            Evidence::Headers(pair) => pair[0].signature.replica,
-            Evidence::CutVotes(pair) => pair[0].replica,
+            Evidence::Batches(pair) => {
+                let [first, _] = pair.as_ref();
+                first.header.gateway
+            }
+            Evidence::Votes(pair) => {
+                let [first, _] = pair.as_ref();
+                first.replica
+            }
+            Evidence::Acceptances(pair) => {
+                let [first, _] = pair.as_ref();
+                first.vote.replica
+            }
+            Evidence::Headers(pair) => {
+                let [first, _] = pair.as_ref();
+                first.signature.replica
+            }
+            Evidence::CutVotes(pair) => {
+                let [first, _] = pair.as_ref();
+                first.replica
+            }
             Evidence::Omission(omission) => {
                 // Convicts only if neither the cut the report extends nor a void passed the slot: known here for the
                 // newest cut only.
@@ -369,7 +403,13 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// The driver's gate has found evidence against a gateway.
-    pub fn report_evidence(&mut self, evidence: Evidence, replica: ReplicaIndex, reader: &dyn Reader, effects: &mut Effects) {
+    pub fn report_evidence(
+        &mut self,
+        evidence: Evidence,
+        replica: ReplicaIndex,
+        reader: &dyn Reader,
+        effects: &mut Effects,
+    ) {
         let cx = &mut Cx { now: 0, reader, effects };
         self.convict(cx, evidence, replica);
     }
@@ -395,12 +435,14 @@ impl<L: Ledger> Replica<L> {
             }
         }
         if let Some(report) = &records.report
-            && archive::report(cx.reader, report.epoch, report.view).is_none()
+            && archive::report(cx.reader, report.epoch, report.view).is_none_or(|mine| mine.digest() != report.digest())
         {
             self.lost_record(cx, "a report");
         }
         for vote in records.cut_votes.iter() {
-            if archive::cut_vote(cx.reader, vote.epoch, vote.view, vote.phase).is_none() {
+            if archive::cut_vote(cx.reader, vote.epoch, vote.view, vote.phase)
+                .is_none_or(|mine| mine.value != vote.value)
+            {
                 self.lost_record(cx, "a cut vote");
             }
         }
@@ -410,7 +452,7 @@ impl<L: Ledger> Replica<L> {
             self.lost_record(cx, "a view change");
         }
         if let Some(batch) = &records.batch
-            && archive::number(cx.reader, self.node.replica, batch.header.number).is_none()
+            && archive::number(cx.reader, self.node.replica, batch.header.number) != Some(batch.header.digest())
         {
             self.lost_record(cx, "a batch");
         }
@@ -442,6 +484,7 @@ impl<L: Ledger> Replica<L> {
             self.certify.dirty.insert(digest);
         }
         self.settle(cx);
+        self.repeat_epoch(cx);
         self.poll_epoch(cx);
     }
 
@@ -466,11 +509,14 @@ impl<L: Ledger> Replica<L> {
             return;
         }
         self.voting = Voting::No(reason.clone());
+        // Durable: a restart must not make it sign again.
+        cx.write(archive::put(Column::Retired, Vec::new(), &reason));
+        cx.sync();
         cx.out(Effect::Event(Event::NotVoting(reason)));
     }
 
     /// The newest records of `asker` that are known here.
-    pub(crate) fn records_of(&self, asker: ReplicaIndex) -> Records {
+    pub(crate) fn records_of(&self, reader: &dyn Reader, asker: ReplicaIndex) -> Records {
         let mut votes: BTreeMap<ReplicaIndex, Vote> = BTreeMap::new();
         let mut batch: Option<&smt_types::Batch> = None;
         let mut applied = None;
@@ -493,14 +539,28 @@ impl<L: Ledger> Replica<L> {
                 votes.insert(*gateway, vote);
             }
         }
-        let cut_votes = [Phase::Prepare, Phase::Commit].into_iter().filter_map(|phase| self.epoch.newest_vote(asker, phase));
+        let live = [Phase::Prepare, Phase::Commit].into_iter().filter_map(|phase| self.epoch.newest_vote(asker, phase));
+        let mut cut_votes: Vec<_> = live.collect();
+        if cut_votes.is_empty() {
+            // On a quiet shard, or just after a cut, memory holds nothing of the asker: the newest decided cut it signed does.
+            let newest = self.epoch.decided.0;
+            let epochs = (newest.saturating_sub(32)..=newest).rev().map(Epoch);
+            let mut decisions = epochs.filter_map(|epoch| archive::decision(reader, epoch));
+            cut_votes
+                .extend(decisions.find_map(|decision| decision.commits.votes().find(|vote| vote.replica == asker)));
+        }
+        let stored = batch.is_none().then(|| archive::newest_number(reader, asker)).flatten();
+        let stored = stored.and_then(|number| archive::number(reader, asker, number));
+        let stored = stored.and_then(|digest| archive::batch(reader, &digest)).map(|(batch, _)| batch);
+        let batch = batch.or(stored.as_ref());
         Records {
             votes: Bounded::truncated(votes.into_values().collect()),
             applied: applied.cloned(),
             report: self.epoch.newest_report(asker),
-            cut_votes: Bounded::truncated(cut_votes.collect()),
+            cut_votes: Bounded::truncated(cut_votes),
             view_change: self.epoch.newest_view_change(asker),
-            batch: batch.map(|b| smt_types::evidence::SignedBatchHeader { header: b.header.clone(), signature: b.signature }),
+            batch: batch
+                .map(|b| smt_types::evidence::SignedBatchHeader { header: b.header.clone(), signature: b.signature }),
         }
     }
 
@@ -522,11 +582,14 @@ impl<L: Ledger> Replica<L> {
     /// Another replica of `shard`, a different one each time; never this one.
     pub(crate) fn next_peer(&mut self, shard: ShardAddress) -> Option<NodeId> {
         let size = u64::try_from(self.network.committee(shard)?.size()).ok()?;
-        self.turn = self.turn.wrapping_add(1);
-        let mut replica = ReplicaIndex(u8::try_from(self.turn.checked_rem(size)?).ok()?);
-        if shard == self.node.shard && replica == self.node.replica {
-            self.turn = self.turn.wrapping_add(1);
-            replica = ReplicaIndex(u8::try_from(self.turn.checked_rem(size)?).ok()?);
+        // A turn per shard: with one for all, questions to several shards in step could always meet the same replica.
+        let (own, me) = (shard == self.node.shard, self.node.replica);
+        let turn = self.turn.entry(shard).or_insert_with(|| u64::from(me.0));
+        *turn = turn.wrapping_add(1);
+        let mut replica = ReplicaIndex(u8::try_from(turn.checked_rem(size)?).ok()?);
+        if own && replica == me {
+            *turn = turn.wrapping_add(1);
+            replica = ReplicaIndex(u8::try_from(turn.checked_rem(size)?).ok()?);
         }
         Some(NodeId { shard, replica })
     }
@@ -536,6 +599,12 @@ impl<L: Ledger> Replica<L> {
         let mut open = self.ask_epoch(cx);
         open |= self.ask_links(cx);
         open |= self.ask_headers(cx);
+        // Unanswered ones come up again with the next applied record of those who have them.
+        for digest in std::mem::take(&mut self.certify.lacking).into_iter().take(LACKING_ASKED_MAX) {
+            if let Some(peer) = self.next_peer(self.node.shard) {
+                cx.out(Effect::Send(peer, Message::Ask(Ask::Batch(digest))));
+            }
+        }
         if self.since_wanted
             && let Some(peer) = self.next_peer(self.node.shard)
         {
@@ -546,7 +615,10 @@ impl<L: Ledger> Replica<L> {
         }
         if open && !self.asking {
             self.asking = true;
-            self.timers.insert((cx.now.saturating_add(self.params.ask_us), Timer::Ask));
+            // Catching up goes faster: what a decided cut lacks is all that keeps this replica behind.
+            let behind = self.epoch.decision.is_some() || self.epoch.target > self.epoch.decided;
+            let wait = if behind { self.params.ask_us / 4 } else { self.params.ask_us };
+            self.timers.insert((cx.now.saturating_add(wait), Timer::Ask));
         }
     }
 
@@ -562,7 +634,11 @@ impl<L: Ledger> Replica<L> {
             expected = Some(number.0.saturating_add(1));
         }
         let next = expected.unwrap_or(0);
-        if archive::number(cx.reader, gateway, BatchNumber(next)).is_some() { BatchNumber(next.saturating_add(1)) } else { BatchNumber(next) }
+        if archive::number(cx.reader, gateway, BatchNumber(next)).is_some() {
+            BatchNumber(next.saturating_add(1))
+        } else {
+            BatchNumber(next)
+        }
     }
 
     fn on_ask(&mut self, cx: &mut Cx<'_>, from: NodeId, ask: Ask) {
@@ -614,7 +690,7 @@ impl<L: Ledger> Replica<L> {
                 }
             }
             Ask::Records => {
-                let records = self.records_of(from.replica);
+                let records = self.records_of(cx.reader, from.replica);
                 cx.out(Effect::Send(from, Message::Records(Box::new(records))));
             }
             Ask::Applied(digest) => {
@@ -631,6 +707,9 @@ impl<L: Ledger> Replica<L> {
     fn restore(&mut self, reader: &dyn Reader, now: u64) {
         let mut effects = Effects::default();
         let cx = &mut Cx { now, reader, effects: &mut effects };
+        if let Some(reason) = archive::retired(reader) {
+            self.voting = Voting::No(reason);
+        }
         self.restore_epoch(cx);
         self.restore_links(cx);
         self.restore_global(cx);
@@ -658,34 +737,25 @@ impl<L: Ledger> Replica<L> {
             }
         }
         // Own numbers go on after the highest ever used, forgotten batches included.
-        let mut low = 0u64;
-        let mut high = 1u64;
-        while archive::number(cx.reader, me, BatchNumber(high)).is_some() {
-            low = high;
-            high = high.saturating_mul(2);
-        }
-        // Numbers have no gaps, so the first free one is found by halving.
-        if archive::number(cx.reader, me, BatchNumber(0)).is_none() {
-            self.certify.next_number = BatchNumber(0);
-            return;
-        }
-        while high.saturating_sub(low) > 1 {
-            let middle = low.saturating_add(high.saturating_sub(low) / 2);
-            if archive::number(cx.reader, me, BatchNumber(middle)).is_some() { low = middle } else { high = middle }
-        }
-        self.certify.next_number = BatchNumber(high);
+        let newest = archive::newest_number(cx.reader, me);
+        self.certify.next_number = newest.and_then(BatchNumber::next).unwrap_or_default();
     }
 
     fn restore_batch(&mut self, cx: &mut Cx<'_>, digest: Digest, batch: smt_types::Batch, vote: Option<Vote>) {
         let me = self.node.replica;
         let header = batch.header.clone();
-        // Stamps in our own store were accepted once; resuming raises the floor without a drift bound.
-        self.clock.resume(&header.dense);
-        self.lamport = self.lamport.max(header.lamport);
+        // Stamps of batches that were accepted raise the floor without a drift bound; those refused for their clock do not.
+        let accepted = header.gateway == me || vote.as_ref().is_some_and(|vote| !vote.bits.is_empty());
+        if accepted {
+            self.clock.resume(&header.dense);
+            self.lamport = self.lamport.max(header.lamport);
+        }
         self.take_in(cx, batch, digest);
         if let Some(vote) = vote {
             for index in vote.bits.iter() {
-                let Some((_, id, slot)) = self.certify.batches.get(&digest).and_then(|s| s.item(index)) else { continue };
+                let Some((_, id, slot)) = self.certify.batches.get(&digest).and_then(|s| s.item(index)) else {
+                    continue;
+                };
                 let entry = self.certify.slots.entry(slot).or_default();
                 if entry.lock.is_none() {
                     entry.lock = Some(id);

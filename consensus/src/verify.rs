@@ -92,7 +92,8 @@ impl Gate {
                 header.verify(committee, self.checker.as_ref()).map_err(|_| Refused::Signature("header"))?;
             }
             Message::Credits(bundle) => {
-                let committee = self.network.committee(bundle.header.header.shard).ok_or(Refused::Foreign("credits"))?;
+                let committee =
+                    self.network.committee(bundle.header.header.shard).ok_or(Refused::Foreign("credits"))?;
                 if bundle.destination != self.node.shard || bundle.header.header.shard == self.node.shard {
                     return Err(Refused::Foreign("credits"));
                 }
@@ -147,7 +148,13 @@ impl Gate {
         self.committee.keys(replica).map(|keys| (keys.ed25519, digest, signature))
     }
 
-    fn one(&self, replica: ReplicaIndex, digest: Digest, signature: Signature, what: &'static str) -> Result<(), Refused> {
+    fn one(
+        &self,
+        replica: ReplicaIndex,
+        digest: Digest,
+        signature: Signature,
+        what: &'static str,
+    ) -> Result<(), Refused> {
         let (key, digest, signature) = self.item(replica, digest, signature).ok_or(Refused::Foreign(what))?;
         if self.checker.check(&key, &digest, &signature) { Ok(()) } else { Err(Refused::Signature(what)) }
     }

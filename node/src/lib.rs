@@ -8,9 +8,11 @@
 //! | [`rpc`] | JSON-RPC: method table, server, client, generated documents |
 //! | [`store`] | RocksDB behind one small interface |
 //! | [`wallet`] | keys, payments and receipts on the user's side |
+//! | [`config`] | settings in layers: defaults, file, environment, flags |
 //! | [`keys`], [`clock`] | a replica's secrets; the process's clock |
 
 pub mod clock;
+pub mod config;
 pub mod dev;
 pub mod keys;
 pub mod replica;

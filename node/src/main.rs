@@ -11,9 +11,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
 struct Cli {
-    /// What is logged, as in `info` or `smt_node=debug,info`; to standard error.
-    #[arg(long, global = true, env = "SMT_LOG", default_value = "warn")]
-    log: String,
+    /// What is logged, as in `info` or `smt_node=debug,info`; to standard error [env: SMT_LOG] [default: warn]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,20 +33,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = set_up_logging(&cli.log) {
-        eprintln!("error: --log {}: {error}", cli.log);
-        return ExitCode::from(2);
-    }
+    let log = cli.log.as_deref();
     match cli.command {
-        Command::Dev(dev) => match dev.run() {
-            Ok(code) => code,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
-        Command::Wallet(wallet) => wallet.run(),
-        Command::Receipt(receipt) => receipt.run(),
+        Command::Dev(dev) => run_dev(dev, log),
+        Command::Wallet(wallet) => with_logging(log, || wallet.run()),
+        Command::Receipt(receipt) => with_logging(log, || receipt.run()),
         Command::RpcDoc => {
             print!("{}", smt_node::rpc::doc::markdown());
             ExitCode::SUCCESS
@@ -54,8 +45,41 @@ fn main() -> ExitCode {
     }
 }
 
+/// Here the filter can come from a file too, so settings are read first.
+fn run_dev(dev: DevCommand, log: Option<&str>) -> ExitCode {
+    let layered = match dev.settings(log) {
+        Ok(layered) => layered,
+        Err(error) => return wrong(&format!("{:#}", anyhow::Error::new(error))),
+    };
+    let filter = &layered.settings().log;
+    if let Err(error) = set_up_logging(filter) {
+        return wrong(&format!("log is {filter:?} in {}: {error}", layered.origin("log")));
+    }
+    dev.run(&layered).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn with_logging(flag: Option<&str>, run: impl FnOnce() -> ExitCode) -> ExitCode {
+    let variable = std::env::var("SMT_LOG").ok();
+    let filter = flag.or(variable.as_deref()).unwrap_or("warn");
+    match set_up_logging(filter) {
+        Ok(()) => run(),
+        Err(error) => wrong(&format!("--log {filter}: {error}")),
+    }
+}
+
+/// A fault of the command line, the environment or the configuration file.
+fn wrong(text: &str) -> ExitCode {
+    eprintln!("error: {text}");
+    ExitCode::from(2)
+}
+
 fn set_up_logging(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    // Several replicas publish one header at once, and each that comes second is warned by gossipsub: no news to anybody.
+    let quiet = if filter.contains("libp2p") { String::new() } else { "libp2p_gossipsub=error,".to_owned() };
+    let filter = EnvFilter::try_new(quiet + filter)?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() { logger.init() } else { logger.json().init() }
     Ok(())

@@ -81,7 +81,14 @@ impl Client {
                 break;
             }
             let seq = self.signed.len() as u64;
-            let amount = if random.chance(faults.overdraft) { random.between(300, 3_000) } else { random.between(1, 60) };
+            let amount = if random.chance(faults.tight) {
+                // Nearly all the cut shows, and more than some replica may have applied yet.
+                watch.spendable(&self.owner.address).1.0.max(20) * random.between(60, 100) / 100
+            } else if random.chance(faults.overdraft) {
+                random.between(300, 3_000)
+            } else {
+                random.between(1, 60)
+            };
             let payee = self.payee(shape, random);
             let payment = self.sign(seq, payee, amount, random);
             watch.signed(&payment);

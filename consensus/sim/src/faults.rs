@@ -2,6 +2,10 @@
 
 use crate::random::Random;
 
+/// Kinds of messages that a run may lose more of than of others.
+const KINDS: [&str; 9] =
+    ["vote", "certificate", "applied", "report", "proposal", "cut_vote", "header_signature", "credits", "decision"];
+
 /// Times in microseconds, chances in permille.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -15,6 +19,8 @@ pub struct Faults {
     pub far: u64,
     /// Messages lost.
     pub loss: u64,
+    /// Further messages lost, of one kind.
+    pub mute: Option<(&'static str, u64)>,
     /// Messages repeated.
     pub duplicate: u64,
     /// Messages that take up to a second more, and so are overtaken.
@@ -41,6 +47,8 @@ pub struct Faults {
     pub double_spend: bool,
     /// Payments that exceed the balance, permille.
     pub overdraft: u64,
+    /// Payments that take nearly all there is, permille.
+    pub tight: u64,
     /// Payments per batch.
     pub batch_max: u16,
     /// Wait for a batch to fill.
@@ -66,7 +74,7 @@ impl Faults {
             sync: random.pick(&[200, 1_000, 5_000, 20_000]),
             batch_max: random.pick(&[2, 4, 16, 64]),
             batch_delay: random.pick(&[2_000, 10_000, 40_000]),
-            burst_every: if level == 0 { 350_000 } else { 700_000 },
+            burst_every: if level == 0 { 350_000 } else { 1_600_000 },
             everywhere: random.pick(&[0, 50, 300]),
             ..Faults::default()
         };
@@ -100,6 +108,12 @@ impl Faults {
         }
         if random.chance(350) {
             faults.overdraft = random.pick(&[3, 15]);
+        }
+        if random.chance(300) {
+            faults.mute = Some((random.pick(&KINDS), random.pick(&[200, 500])));
+        }
+        if random.chance(400) {
+            faults.tight = random.pick(&[30, 120]);
         }
         faults.double_spend = random.chance(400);
         faults

@@ -8,8 +8,8 @@
 
 use smt_types::crypto::Field;
 use smt_types::{
-    Checker, Digest, Domain, JubPublicKey, JubSignature, Payment, PublicKey, ReplicaKeys, Signature, SignedPayment, Signer,
-    hash,
+    Checker, Digest, Domain, JubPublicKey, JubSignature, Payment, PublicKey, ReplicaKeys, Signature, SignedPayment,
+    Signer, hash,
 };
 
 fn stamp(key: &[u8; 32], message: &[u8; 32], scheme: u8) -> [u8; 64] {

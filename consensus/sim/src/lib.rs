@@ -23,6 +23,7 @@
 pub mod clients;
 pub mod faults;
 pub mod keys;
+pub mod lab;
 pub mod random;
 pub mod run;
 pub mod shape;

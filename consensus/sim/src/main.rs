@@ -1,6 +1,11 @@
 //! `smt-sim`: run seeds of the simulator.
 
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "a tool around a test")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a tool around a test: it tells how long a run takes"
+)]
 
 use smt_sim::run::{Options, Totals, Verdict, simulate, sweep};
 use std::process::ExitCode;
@@ -76,16 +81,17 @@ fn main() -> ExitCode {
     }
     let started = Instant::now();
     let step = (arguments.wanted / 20).max(1);
-    let totals = sweep(arguments.first, arguments.wanted, arguments.options, arguments.threads, 5, |outcome, totals| {
-        if let Verdict::Failed(name, what) = &outcome.verdict {
-            eprintln!("seed {} FAILED after {:.3} s: {name}: {what}", outcome.seed, outcome.seconds);
-            eprintln!("  again: {}", again(outcome.seed, arguments.options.seconds));
-        }
-        let done = totals.passed + totals.failed.len() as u64;
-        if done % step == 0 {
-            eprintln!("{done} of {} seeds, {:.0} s", arguments.wanted, started.elapsed().as_secs_f64());
-        }
-    });
+    let totals =
+        sweep(arguments.first, arguments.wanted, arguments.options, arguments.threads, 5, |outcome, totals| {
+            if let Verdict::Failed(name, what) = &outcome.verdict {
+                eprintln!("seed {} FAILED after {:.3} s: {name}: {what}", outcome.seed, outcome.seconds);
+                eprintln!("  again: {}", again(outcome.seed, arguments.options.seconds));
+            }
+            let done = totals.passed + totals.failed.len() as u64;
+            if done.is_multiple_of(step) {
+                eprintln!("{done} of {} seeds, {:.0} s", arguments.wanted, started.elapsed().as_secs_f64());
+            }
+        });
     summary(&totals, started);
     if totals.failed.is_empty() && totals.passed >= arguments.wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -68,7 +68,8 @@ fn build(level: u8, replicas: usize) -> Shape {
     }
     let mut accounts: Vec<(Address, Amount)> = owners.iter().map(|owner| (owner.address, Amount(START))).collect();
     accounts.sort_unstable();
-    let keys_of = |shard: usize| (0..replicas).map(|r| keys::replica_keys((shard * replicas + r) as u64)).collect::<Vec<_>>();
+    let keys_of =
+        |shard: usize| (0..replicas).map(|r| keys::replica_keys((shard * replicas + r) as u64)).collect::<Vec<_>>();
     let committees: Vec<Committee> = shards
         .iter()
         .enumerate()

@@ -43,11 +43,11 @@ impl Store {
     /// What a crash now would certainly leave at a key.
     #[must_use]
     pub fn durable(&self, column: Column, key: &[u8]) -> Option<&[u8]> {
-        for (_, _, before) in self.unsynced.iter().flatten().filter(|(c, k, _)| *c == column && k == key) {
-            // The oldest replacement shows the synced value.
-            return before.as_deref();
+        // The oldest replacement of a key shows its synced value.
+        match self.unsynced.iter().flatten().find(|(c, k, _)| *c == column && k == key) {
+            Some((_, _, before)) => before.as_deref(),
+            None => self.now.get(&column)?.get(key).map(Vec::as_slice),
         }
-        self.now.get(&column)?.get(key).map(Vec::as_slice)
     }
 
     /// A crash: an unsynced tail is lost. Returns how many write sets.

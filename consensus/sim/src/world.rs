@@ -417,7 +417,7 @@ impl World {
         }
         for group in groups {
             for fact in &group.facts {
-                self.watch.fact(id, fact)?;
+                self.watch.fact(id, fact, &self.nodes[node].store)?;
             }
             for effect in group.out {
                 if left == 0 {
@@ -457,7 +457,7 @@ impl World {
                     self.send(node, to, &message);
                 }
             }
-            Effect::Event(event) => self.watch.event(id, &event)?,
+            Effect::Event(event) => self.watch.event(id, &event, &self.nodes[node].store)?,
             Effect::Reply(..) => {}
         }
         Ok(())
@@ -480,7 +480,11 @@ impl World {
         self.nodes[node].tick_at = u64::MAX;
         let now = self.local(node);
         let due = self.nodes[node].replica.as_ref().and_then(Replica::deadline).is_some_and(|at| at <= now);
-        if due { self.step(node, Input::Tick) } else { Ok(self.arm(node)) }
+        if due {
+            return self.step(node, Input::Tick);
+        }
+        self.arm(node);
+        Ok(())
     }
 
     fn place(&self, id: NodeId) -> usize {
@@ -497,6 +501,14 @@ impl World {
         }
         if !self.calm && self.random.chance(self.faults.loss) {
             self.count("loss");
+            return;
+        }
+        if let Some((kind, share)) = self.faults.mute
+            && !self.calm
+            && message.kind() == kind
+            && self.random.chance(share)
+        {
+            self.count("loss of one kind");
             return;
         }
         let copies = if !self.calm && self.random.chance(self.faults.duplicate) {
@@ -543,12 +555,14 @@ impl World {
                 self.note(|w| format!("{} <- {from}: {}", w.nodes[to].id, brief(message)));
                 self.step(to, Input::Message(from, verified))
             }
-            Err(Refused::Convicts(evidence)) => {
-                Err(("no honest replica is convicted", format!("the gate of {} finds {}", self.nodes[to].id, evidence.kind())))
-            }
-            Err(error) => {
-                Err(("an honest message is accepted", format!("{} refuses {} of {from}: {error}", self.nodes[to].id, message.kind())))
-            }
+            Err(Refused::Convicts(evidence)) => Err((
+                "no honest replica is convicted",
+                format!("the gate of {} finds {}", self.nodes[to].id, evidence.kind()),
+            )),
+            Err(error) => Err((
+                "an honest message is accepted",
+                format!("{} refuses {} of {from}: {error}", self.nodes[to].id, message.kind()),
+            )),
         }
     }
 
@@ -709,7 +723,10 @@ impl World {
             for (shard, active) in &self.watch.model.active {
                 let at = replica.global_cut().headers.iter().find(|h| h.shard == *shard).map_or(Epoch(0), |h| h.epoch);
                 if at < *active {
-                    return Some(format!("{}'s global cut has {shard} at {at}, which moved money at {active}", node.id));
+                    return Some(format!(
+                        "{}'s global cut has {shard} at {at}, which moved money at {active}",
+                        node.id
+                    ));
                 }
             }
         }
@@ -722,12 +739,17 @@ impl World {
             if let Some(payment) = open.filter(|p| p.payment.amount <= balance) {
                 return Some(format!(
                     "payment {next} of {:?} over {} of {} is in no cut: {}",
-                    client.owner.address, payment.payment.amount.0, balance.0, self.where_is(payment)
+                    client.owner.address,
+                    payment.payment.amount.0,
+                    balance.0,
+                    self.where_is(payment)
                 ));
             }
         }
         let lost = self.watch.certified.iter().find(|(slot, id)| {
-            !self.watch.contested.contains(slot) && !self.watch.model.joined.contains_key(id) && !self.behind_contested(slot)
+            !self.watch.contested.contains(slot)
+                && !self.watch.model.joined.contains_key(id)
+                && !self.behind_contested(slot)
         });
         lost.map(|(slot, id)| format!("{id} at {} of {:?} is certified and in no cut", slot.seq, slot.payer))
     }
@@ -827,15 +849,21 @@ fn brief(message: &Message) -> String {
         }
         Message::Vote(v, _) => format!("vote {:?} [{}]", v.header, bits(&v.bits)),
         Message::Certificate(c) => format!("certificate {:?} of {}", c.header, c.votes.len()),
-        Message::Applied(a) => format!("applied {:?} by {} [{}] open {}", a.header, a.replica, bits(&a.bits), a.open_epoch),
+        Message::Applied(a) => {
+            format!("applied {:?} by {} [{}] open {}", a.header, a.replica, bits(&a.bits), a.open_epoch)
+        }
         Message::Report(r) => format!("report {}/{} of {} batches", r.epoch, r.view, r.bits.len()),
-        Message::Proposal(p) => format!("proposal {}/{} {:?}, {} reports", p.epoch, p.view, p.value.digest(), p.reports.len()),
+        Message::Proposal(p) => {
+            format!("proposal {}/{} {:?}, {} reports", p.epoch, p.view, p.value.digest(), p.reports.len())
+        }
         Message::CutVote(v) => format!("{:?} {}/{} {:?} by {}", v.phase, v.epoch, v.view, v.value, v.replica),
         Message::ViewChange(c, _) => format!("view change {}/{} by {}", c.epoch, c.view, c.replica),
         Message::Decision(d) => format!("decision {}", d.value.epoch),
         Message::HeaderSignature(s) => format!("header signature {} by {}", s.header.epoch, s.signature.replica),
         Message::Header(h) => format!("header {} of {}", h.header.epoch, h.header.shard),
-        Message::Credits(b) => format!("credits {}+{} under header {}", b.first, b.credits.len(), b.header.header.epoch),
+        Message::Credits(b) => {
+            format!("credits {}+{} under header {}", b.first, b.credits.len(), b.header.header.epoch)
+        }
         Message::Ask(ask) => format!("{ask:?}"),
         other => other.kind().into(),
     }

@@ -1,11 +1,11 @@
 //! The gateway: the queue, batches, and what misses its quorum.
 
 use super::Pending;
+use crate::archive;
 use crate::effect::{Effect, Event, Reject, Stage, Token};
 use crate::ports::Ledger;
 use crate::replica::{Cx, Replica, Timer};
 use crate::verify::Verified;
-use crate::archive;
 use smt_types::batch::{self, Batch, BatchHeader};
 use smt_types::message::{Ask, Message, NodeId, Refusal};
 use smt_types::vote::Vote;
@@ -95,7 +95,8 @@ impl<L: Ledger> Replica<L> {
             pending.from_client |= from_client && pending.id == id;
             return;
         }
-        let pending = Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client };
+        let pending =
+            Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client };
         self.certify.pool.insert(slot, pending);
         self.timers.insert((cx.now.saturating_add(self.params.hold_us), Timer::Pending(slot)));
         self.heat(cx, slot.payer);
@@ -109,7 +110,12 @@ impl<L: Ledger> Replica<L> {
             return;
         }
         if self.certify.flush_at.is_none() {
-            let at = cx.now.saturating_add(self.params.batch_delay_us);
+            // The more batches are in no cut yet, the longer a batch waits to be filled: thin batches use up the share.
+            let live = self.certify.load.get(&self.me().replica).map_or(0, |load| load.batches);
+            let share = smt_types::report::MAX_CUT_BATCHES.checked_div(self.committee.size()).unwrap_or(1).max(1);
+            let stretch = live.saturating_mul(32).checked_div(share).and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
+            let wait = self.params.batch_delay_us.saturating_mul(stretch.saturating_add(1));
+            let at = cx.now.saturating_add(wait);
             self.certify.flush_at = Some(at);
             self.timers.insert((at, Timer::Flush));
         }
@@ -120,6 +126,13 @@ impl<L: Ledger> Replica<L> {
         self.certify.flush_at = None;
         if !self.is_voting() {
             // Nothing is batched before this replica may vote; the queue stays.
+            let at = cx.now.saturating_add(self.params.ask_us);
+            self.certify.flush_at = Some(at);
+            self.timers.insert((at, Timer::Flush));
+            return;
+        }
+        if self.is_overloaded(self.me().replica) {
+            // Cuts have fallen behind payments: the queue fills and says so to clients, rather than a cut growing too large.
             let at = cx.now.saturating_add(self.params.ask_us);
             self.certify.flush_at = Some(at);
             self.timers.insert((at, Timer::Flush));
@@ -156,7 +169,9 @@ impl<L: Ledger> Replica<L> {
             if !free || pending.in_batch || pending.not_before > now {
                 break;
             }
-            let (Some(rest), Some(after)) = (left.checked_sub(pending.payment.payment.amount), next.next()) else { break };
+            let (Some(rest), Some(after)) = (left.checked_sub(pending.payment.payment.amount), next.next()) else {
+                break;
+            };
             if run.len() >= room {
                 return (run, true);
             }
@@ -275,7 +290,8 @@ impl<L: Ledger> Replica<L> {
         }
         state.resent = state.resent.saturating_add(1);
         let wait = self.params.ask_us.saturating_mul(1 << state.resent.min(6));
-        let unanswered: Vec<_> = self.committee.indices().filter(|r| *r != me.replica && !state.votes.contains_key(r)).collect();
+        let unanswered: Vec<_> =
+            self.committee.indices().filter(|r| *r != me.replica && !state.votes.contains_key(r)).collect();
         let unapplied: Vec<_> = self
             .committee
             .indices()
@@ -341,7 +357,8 @@ impl<L: Ledger> Replica<L> {
         cx.out(Effect::Broadcast(Message::Ask(Ask::Payment(slot, id))));
         let queued = self.certify.pool.contains_key(&slot);
         if tries > 0 && !queued {
-            let place = self.certify.slots.get(&slot).and_then(|e| e.places.iter().find(|(other, _, _)| *other == id).copied());
+            let place =
+                self.certify.slots.get(&slot).and_then(|e| e.places.iter().find(|(other, _, _)| *other == id).copied());
             let payment = place.and_then(|(_, digest, index)| {
                 self.certify.batches.get(&digest).and_then(|state| state.item(index)).map(|(p, _, _)| p.clone())
             });
@@ -354,7 +371,12 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// The slot is settled: its queue entry has done its work, or lost.
-    pub(crate) fn done_in_pool(&mut self, slot: &Slot, _id: &PaymentId) {
-        self.certify.pool.remove(slot);
+    pub(crate) fn done_in_pool(&mut self, cx: &mut Cx<'_>, slot: &Slot, id: &PaymentId) {
+        let Some(pending) = self.certify.pool.remove(slot) else { return };
+        if pending.id != *id && pending.from_client {
+            let next = self.ledger.account(&slot.payer).unwrap_or_default().next_seq;
+            let reject = Reject::SeqTooLow { got: slot.seq, next };
+            cx.out(Effect::Event(Event::GaveUp { id: pending.id, reject }));
+        }
     }
 }

@@ -28,8 +28,12 @@ pub(crate) struct BatchState {
     pub(crate) slots: Vec<Slot>,
     /// Votes seen, own included.
     pub(crate) votes: BTreeMap<ReplicaIndex, VotePart>,
-    /// Bits with q votes.
+    /// Bits with q votes, or in a decided cut: whoever decided it held the votes.
     pub(crate) certified: Bitmap,
+    /// Bits in decided cuts.
+    pub(crate) decided: Bitmap,
+    /// The newest of those cuts.
+    pub(crate) decided_at: smt_types::Epoch,
     /// The largest applied record seen of each replica, own included.
     pub(crate) applied: BTreeMap<ReplicaIndex, Applied>,
     /// Bits with q applied records.
@@ -55,6 +59,8 @@ impl BatchState {
             slots,
             votes: BTreeMap::new(),
             certified: Bitmap::zeros(count),
+            decided: Bitmap::zeros(count),
+            decided_at: smt_types::Epoch(0),
             applied: BTreeMap::new(),
             finals: Bitmap::zeros(count),
             voted: false,
@@ -138,8 +144,22 @@ pub(crate) struct Certify {
     pub(crate) dirty: BTreeSet<Digest>,
     /// Slots with two known payments, and whether both have been told to the peers.
     pub(crate) contested: BTreeSet<Slot>,
+    /// What each gateway has in the live window.
+    pub(crate) load: BTreeMap<ReplicaIndex, Load>,
+    /// Batches of which others have applied what is not certified here.
+    pub(crate) lacking: BTreeSet<Digest>,
     /// Certificates that arrived before their batch.
     pub(crate) orphans: BTreeMap<Digest, smt_types::vote::Certificate>,
+}
+
+/// Most payments of a shard that may be in live batches: bounds what one cut writes.
+pub(crate) const MAX_LIVE_PAYMENTS: usize = 262_144;
+
+/// Batches and payments of one gateway in the live window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) batches: usize,
+    pub(crate) payments: usize,
 }
 
 /// Most certificates kept without their batch; more are dropped, they can be asked for again.

@@ -88,10 +88,10 @@ impl<L: Ledger> Replica<L> {
             let enough = state.votes.len() >= quorum;
             Bitmap::from_fn(count, |index| enough && state.votes.values().any(|part| part.bits.get(index)))
         } else {
-            Bitmap::from_fn(count, |index| {
-                state.votes.values().filter(|part| part.bits.get(index)).count() >= quorum
-            })
+            Bitmap::from_fn(count, |index| state.votes.values().filter(|part| part.bits.get(index)).count() >= quorum)
         };
+        let mut certified = certified;
+        certified.join(&state.decided);
         let fresh: Vec<u16> = certified.iter().filter(|index| !state.certified.get(*index)).collect();
         let changed = certified != state.certified;
         state.certified = certified;
@@ -151,6 +151,7 @@ impl<L: Ledger> Replica<L> {
         let payment = self.certify.batches.get(&digest)?.item(index)?.0.clone();
         match self.ledger.apply(&payment) {
             Ok(()) => {}
+            Err(ApplyError::Unfunded { .. }) if planted(Bug::NegativeIntermediates) => {}
             Err(ApplyError::Unfunded { .. }) => {
                 // Its funding is certified somewhere, or the voters would not have accepted it.
                 self.want_since(cx);
@@ -160,9 +161,10 @@ impl<L: Ledger> Replica<L> {
         }
         let entry = self.certify.slots.get_mut(&slot)?;
         entry.applied = Some(id);
-        let places: Vec<Digest> = entry.places.iter().filter(|(other, _, _)| *other == id).map(|(_, d, _)| *d).collect();
+        let places: Vec<Digest> =
+            entry.places.iter().filter(|(other, _, _)| *other == id).map(|(_, d, _)| *d).collect();
         self.certify.dirty.extend(places);
-        self.done_in_pool(&slot, &id);
+        self.done_in_pool(cx, &slot, &id);
         Some(payment.payment.payee)
     }
 
@@ -203,7 +205,7 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// A peer's applied record.
-    pub(crate) fn on_applied(&mut self, cx: &mut Cx<'_>, from: NodeId, applied: Applied) {
+    pub(crate) fn on_applied(&mut self, cx: &mut Cx<'_>, applied: Applied) {
         if applied.replica == self.me().replica {
             let mine = archive::applied_by(cx.reader, &applied.header, applied.replica);
             if mine.is_none_or(|mine| !applied.bits.is_subset(&mine.bits)) {
@@ -211,18 +213,30 @@ impl<L: Ledger> Replica<L> {
             }
             return;
         }
-        if self.certify.batches.contains_key(&applied.header) {
-            let lacking = self.certify.batches.get(&applied.header).is_some_and(|s| !applied.bits.is_subset(&s.certified));
+        if let Some(state) = self.certify.batches.get(&applied.header) {
+            // Certified elsewhere and neither certified nor applied here: asked for with the next round of questions, never
+            // at once, so that answers to answers cannot go round in circles.
+            let lacking = applied.bits.iter().any(|index| {
+                !state.certified.get(index)
+                    && state.item(index).is_some_and(|(_, id, slot)| {
+                        self.certify.slots.get(&slot).is_none_or(|entry| entry.applied != Some(id))
+                    })
+            });
             if lacking {
-                cx.out(Effect::Send(from, Message::Ask(Ask::Batch(applied.header))));
+                self.certify.lacking.insert(applied.header);
+                self.arm_ask(cx);
             }
             self.merge_applied(cx, applied);
         } else if archive::batch(cx.reader, &applied.header).is_some() {
-            // Forgotten here: kept for receipts.
-            let key = archive::applied_key(&applied.header, applied.replica);
-            cx.write(archive::put(Column::Applied, key, &applied));
+            // Forgotten here: kept for receipts, the larger record if two come.
+            let known = archive::applied_by(cx.reader, &applied.header, applied.replica);
+            if known.is_none_or(|known| !applied.bits.is_subset(&known.bits)) {
+                let key = archive::applied_key(&applied.header, applied.replica);
+                cx.write(archive::put(Column::Applied, key, &applied));
+            }
         } else {
-            cx.out(Effect::Send(from, Message::Ask(Ask::Batch(applied.header))));
+            self.certify.lacking.insert(applied.header);
+            self.arm_ask(cx);
         }
     }
 
@@ -287,7 +301,8 @@ impl<L: Ledger> Replica<L> {
         if slot.seq < self.ledger.cut_seq(&slot.payer) || !self.certify.contested.insert(slot) {
             return;
         }
-        let known: Vec<PaymentId> = self.certify.slots.get(&slot).map(|e| e.known().into_iter().collect()).unwrap_or_default();
+        let known: Vec<PaymentId> =
+            self.certify.slots.get(&slot).map(|e| e.known().into_iter().collect()).unwrap_or_default();
         if let [a, b, ..] = known.as_slice()
             && let (Some(first), Some(second)) = (self.other_payment(&slot, b), self.other_payment(&slot, a))
             && first.payment.id() != second.payment.id()

@@ -7,7 +7,7 @@ use crate::planted::{Bug, planted};
 use crate::ports::{Column, Ledger};
 use crate::replica::{Cx, Replica, Timer};
 use smt_types::batch::Batch;
-use smt_types::clock::{MAX_DRIFT_US, MAX_LAMPORT_AHEAD};
+use smt_types::clock::MAX_LAMPORT_AHEAD;
 use smt_types::evidence::{Evidence, SignedBatchHeader};
 use smt_types::message::{Message, NodeId, Refusal};
 use smt_types::vote::{Vote, VotePart};
@@ -23,9 +23,23 @@ impl<L: Ledger> Replica<L> {
         let known = self.certify.numbers.get(&slot).copied().or_else(|| archive::number(cx.reader, slot.0, slot.1));
         if let Some(other) = known.filter(|known| *known != digest) {
             self.two_batches(cx, &batch, other);
+            // Not voted on, ever; but what a quorum has certified or decided must still be carried out here.
+            if self.wanted_batches().contains(&digest) && !self.certify.batches.contains_key(&digest) {
+                self.take_in(cx, batch, digest);
+                self.store_batch(cx, &digest, None);
+                self.poll_epoch(cx);
+            }
             return;
         }
         let gateway = NodeId { shard: from.shard, replica: header.gateway };
+        if known.is_none() && gateway == self.me() {
+            self.lost_record(cx, "a batch");
+            return;
+        }
+        if known.is_none() && self.is_overloaded(gateway.replica) && !self.wanted_batches().contains(&digest) {
+            // Too much of this gateway is in no cut yet. It sends the batch again, later.
+            return;
+        }
         if known.is_some() {
             let voted = self.certify.batches.get(&digest).is_none_or(|state| state.voted);
             if voted && !planted(Bug::RecomputeVote) {
@@ -53,8 +67,11 @@ impl<L: Ledger> Replica<L> {
     /// Indexes a batch in the live window. Nothing is decided here.
     pub(crate) fn take_in(&mut self, cx: &mut Cx<'_>, batch: Batch, digest: Digest) {
         let header = &batch.header;
-        self.certify.numbers.insert((header.gateway, header.number), digest);
-        let state = BatchState::new(batch);
+        self.certify.numbers.entry((header.gateway, header.number)).or_insert(digest);
+        let load = self.certify.load.entry(header.gateway).or_default();
+        load.batches = load.batches.saturating_add(1);
+        load.payments = load.payments.saturating_add(usize::from(header.count));
+        let mut state = BatchState::new(batch);
         let mut contested = Vec::new();
         for index in 0..state.count() {
             let Some((_, id, slot)) = state.item(index) else { continue };
@@ -64,7 +81,13 @@ impl<L: Ledger> Replica<L> {
                 contested.push(slot);
             }
             // A payment applied through another batch, or joined by a cut, counts as applied in this one too.
-            if entry.applied.is_none() && slot.seq < self.ledger.cut_seq(&slot.payer) && archive::payment(cx.reader, &id).is_some() {
+            let passed = slot.seq < self.ledger.cut_seq(&slot.payer);
+            let joined = if passed { archive::payment(cx.reader, &id) } else { None };
+            if let Some((_, _, epoch)) = joined.filter(|(batch, _, _)| *batch == digest) {
+                state.decided.set(index);
+                state.decided_at = state.decided_at.max(epoch);
+            }
+            if entry.applied.is_none() && joined.is_some() {
                 entry.applied = Some(id);
             }
         }
@@ -72,6 +95,13 @@ impl<L: Ledger> Replica<L> {
         for slot in contested {
             self.note_contested(cx, slot);
         }
+    }
+
+    /// Whether a gateway has as much in the live window as its share of a cut allows.
+    pub(crate) fn is_overloaded(&self, gateway: smt_types::ReplicaIndex) -> bool {
+        let load = self.certify.load.get(&gateway).copied().unwrap_or_default();
+        let share = |whole: usize| whole.checked_div(self.committee.size()).unwrap_or(whole);
+        load.batches >= share(smt_types::report::MAX_CUT_BATCHES) || load.payments >= share(super::MAX_LIVE_PAYMENTS)
     }
 
     fn store_batch(&mut self, cx: &mut Cx<'_>, digest: &Digest, vote: Option<Vote>) {
@@ -88,7 +118,7 @@ impl<L: Ledger> Replica<L> {
         let Some(state) = self.certify.batches.get(&digest) else { return };
         let header = state.batch.header.clone();
         let ahead = header.lamport.0 > self.lamport.0.saturating_add(MAX_LAMPORT_AHEAD)
-            || header.dense.time_us > cx.now.saturating_add(MAX_DRIFT_US);
+            || header.dense.time_us > self.reach(cx.now);
         let (bits, advice) = if ahead {
             (Bitmap::zeros(header.count), vec![(0, Refusal::Clock)])
         } else {
@@ -138,30 +168,31 @@ impl<L: Ledger> Replica<L> {
             let (next, left) = runs.get(&slot.payer).copied().unwrap_or((live.next_seq, live.balance));
             let entry = self.certify.slots.get(&slot);
             let other_lock = entry.and_then(|e| e.lock).filter(|lock| *lock != id && !planted(Bug::IgnoreLock));
-            let refusal = if slot.payer.shard(self.level()) != self.me().shard || payment.payment.network != self.network.id {
-                Some(Refusal::Frozen)
-            } else if entry.is_some_and(|e| e.certified == Some(id) || e.applied == Some(id)) {
-                Some(Refusal::Certified)
-            } else if entry.is_some_and(|e| e.forked || e.certified.is_some()) {
-                Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
-            } else if slot.seq < next {
-                Some(Refusal::SeqPassed(next))
-            } else if slot.seq > next {
-                Some(Refusal::SeqTooHigh(next))
-            } else if other_lock.is_some() {
-                Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
-            } else if payment.payment.amount == Amount::ZERO || slot.payer == payment.payment.payee {
-                Some(Refusal::Frozen)
-            } else {
-                match (left.checked_sub(payment.payment.amount), next.next()) {
-                    (Some(rest), Some(after)) => {
-                        runs.insert(slot.payer, (after, rest));
-                        bits.set(index);
-                        None
+            let refusal =
+                if slot.payer.shard(self.level()) != self.me().shard || payment.payment.network != self.network.id {
+                    Some(Refusal::Frozen)
+                } else if entry.is_some_and(|e| e.certified == Some(id) || e.applied == Some(id)) {
+                    Some(Refusal::Certified)
+                } else if entry.is_some_and(|e| e.forked || e.certified.is_some()) {
+                    Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
+                } else if slot.seq < next {
+                    Some(Refusal::SeqPassed(next))
+                } else if slot.seq > next {
+                    Some(Refusal::SeqTooHigh(next))
+                } else if other_lock.is_some() {
+                    Some(self.other_payment(&slot, &id).map_or(Refusal::Frozen, |p| Refusal::Locked(Box::new(p))))
+                } else if payment.payment.amount == Amount::ZERO || slot.payer == payment.payment.payee {
+                    Some(Refusal::Frozen)
+                } else {
+                    match (left.checked_sub(payment.payment.amount), next.next()) {
+                        (Some(rest), Some(after)) => {
+                            runs.insert(slot.payer, (after, rest));
+                            bits.set(index);
+                            None
+                        }
+                        _ => Some(Refusal::Unfunded),
                     }
-                    _ => Some(Refusal::Unfunded),
-                }
-            };
+                };
             advice.extend(refusal.map(|refusal| (index, refusal)));
         }
         (bits, advice)
@@ -181,7 +212,11 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// Another payment known at `slot`.
-    pub(crate) fn other_payment(&self, slot: &smt_types::Slot, id: &smt_types::PaymentId) -> Option<smt_types::SignedPayment> {
+    pub(crate) fn other_payment(
+        &self,
+        slot: &smt_types::Slot,
+        id: &smt_types::PaymentId,
+    ) -> Option<smt_types::SignedPayment> {
         let entry = self.certify.slots.get(slot)?;
         let place = entry.places.iter().find(|(other, _, _)| other != id);
         let stored = place.and_then(|(_, digest, index)| {

@@ -70,6 +70,9 @@ impl<L: Ledger> Replica<L> {
             signature: Signature([0; 64]),
         };
         proposal.signature = self.signer.sign(&proposal.digest());
+        // Durable, so that a restarted proposer repeats it and never gives its stamp to something else.
+        cx.write(archive::put(Column::Proposal, Vec::new(), &proposal));
+        cx.sync();
         cx.out(Effect::Broadcast(Message::Proposal(Box::new(proposal.clone()))));
         self.epoch.values.insert(proposal.value.digest(), proposal.value.clone());
         self.epoch.proposals.insert(view, proposal);
@@ -83,7 +86,10 @@ impl<L: Ledger> Replica<L> {
         let waited = cx.now.saturating_sub(self.epoch.last_report_at) >= REPORT_GRACE_US;
         if backed.len() < quorum || (!all && !waited) {
             if self.epoch.reports.len() >= quorum {
-                self.timers.insert((cx.now.saturating_add(REPORT_GRACE_US), Timer::Propose));
+                if !self.epoch.propose_armed {
+                    self.epoch.propose_armed = true;
+                    self.timers.insert((cx.now.saturating_add(REPORT_GRACE_US), Timer::Propose));
+                }
                 self.arm_ask(cx);
             }
             return None;
@@ -92,41 +98,83 @@ impl<L: Ledger> Replica<L> {
         let mut chosen: Vec<Report> = backed.iter().filter(|r| r.replica == me).map(|r| (*r).clone()).collect();
         chosen.extend(backed.iter().filter(|r| r.replica != me).map(|r| (*r).clone()));
         // More than q are welcome: every further report puts more payments into this cut rather than the next.
-        chosen.sort_by_key(|report| report.replica);
-        let joined = join(chosen.iter())?;
-        let bits = if planted(Bug::JoinByCounts) { self.bits_up_to_counts(&joined.bits) } else { joined.bits };
-        let base_dense = self.epoch.header.dense;
-        if self.clock.merge(&joined.dense, cx.now).is_err() {
+        let whole = self.value_of(&chosen);
+        let Some((mut value, chosen)) = self.best_join(chosen) else {
+            if let Some(Err(error)) = whole.map(|value| self.check_value(&value)) {
+                self.note_fork(cx, &error);
+            }
             return None;
+        };
+        // Both clocks of every report were found near when it came.
+        self.clock.resume(&value.dense);
+        self.clock.resume(&self.epoch.header.dense);
+        self.lamport = self.lamport.max(value.lamport).tick().ok()?;
+        (value.lamport, value.dense) = (self.lamport, self.clock.stamp(cx.now));
+        Some((value, chosen))
+    }
+
+    /// The join of all `reports` if it can be carried out. If not, one of them is false: then those that fit, own first.
+    fn best_join(&self, reports: Vec<Report>) -> Option<(CutValue, Vec<Report>)> {
+        let possible = |reports: &[Report]| {
+            let value = self.value_of(reports)?;
+            self.check_value(&value).is_ok().then_some(value)
+        };
+        let sorted = |mut reports: Vec<Report>| {
+            reports.sort_by_key(|report| report.replica);
+            reports
+        };
+        let whole = sorted(reports.clone());
+        if let Some(value) = possible(&whole) {
+            return Some((value, whole));
         }
-        self.clock.resume(&base_dense);
-        let lamport = self.lamport.max(joined.lamport).tick().ok()?;
-        self.lamport = lamport;
-        let value = CutValue {
+        let mut fitting: Vec<Report> = Vec::new();
+        for report in reports {
+            fitting.push(report);
+            if possible(&sorted(fitting.clone())).is_none() {
+                fitting.pop();
+            }
+        }
+        let fitting = sorted(fitting);
+        let value = possible(&fitting)?;
+        (fitting.len() >= self.committee.quorum()).then_some((value, fitting))
+    }
+
+    /// The value that `reports` join to, with the largest clocks among them in place of its stamps.
+    fn value_of(&self, reports: &[Report]) -> Option<CutValue> {
+        let joined = join(reports.iter())?;
+        Some(CutValue {
             network: self.network.id,
             shard: self.me().shard,
             epoch: self.epoch.current(),
             base: self.epoch.base,
-            bits: Bounded::truncated(bits),
+            bits: Bounded::new(joined.bits).ok()?,
             voids: Bounded::default(),
             settled: Bounded::default(),
-            consumed: Bounded::truncated(joined.consumed),
-            lamport,
-            dense: self.clock.stamp(cx.now),
-        };
-        Some((value, chosen))
+            consumed: Bounded::new(joined.consumed).ok()?,
+            lamport: joined.lamport,
+            dense: joined.dense,
+        })
     }
 
     /// Every certificate and credit that a report needs is held here.
     fn backs(&self, report: &Report) -> bool {
-        let bits = report.bits.iter().all(|entry| {
-            self.certify.batches.get(&entry.header).is_some_and(|state| entry.bits.is_subset(&state.certified))
-        });
-        bits && report.sources.iter().all(|source| self.holds_credits(source))
+        self.holds_bits(&report.bits)
+            && report.sources.iter().all(|source| self.is_source(source) && self.holds_credits(source))
     }
 
-    /// The naive join that `planted` plants: all bits of every batch up to the highest reported number.
-    fn bits_up_to_counts(&self, bits: &[smt_types::report::BatchBits]) -> Vec<smt_types::report::BatchBits> {
+    /// Every batch named is held, under that gateway and number, and certified that far.
+    fn holds_bits(&self, bits: &[smt_types::report::BatchBits]) -> bool {
+        bits.iter().all(|entry| {
+            self.certify.batches.get(&entry.header).is_some_and(|state| {
+                let header = &state.batch.header;
+                (header.gateway, header.number) == (entry.gateway, entry.number)
+                    && entry.bits.is_subset(&state.certified)
+            })
+        })
+    }
+
+    /// The naive join that `planted` plants: all bits certified here of every batch up to the highest number named.
+    pub(crate) fn bits_up_to_counts(&self, bits: &[smt_types::report::BatchBits]) -> Vec<smt_types::report::BatchBits> {
         let mut top: BTreeMap<ReplicaIndex, smt_types::BatchNumber> = BTreeMap::new();
         for entry in bits {
             let known = top.entry(entry.gateway).or_insert(entry.number);
@@ -168,8 +216,18 @@ impl<L: Ledger> Replica<L> {
             self.take_view_change(change.clone());
         }
         self.follow_views(cx);
-        self.epoch.values.insert(proposal.value.digest(), proposal.value.clone());
-        self.epoch.proposals.entry(proposal.view).or_insert(proposal);
+        // Reports and view changes in a proposal are not covered by the proposer's signature: a copy with some of them
+        // stripped must not keep the whole one out.
+        let better = self.epoch.proposals.get(&proposal.view).is_none_or(|known| !self.is_valid(cx.now, known));
+        if better {
+            if let Some(old) = self.epoch.proposals.get(&proposal.view).map(|old| old.value.digest())
+                && !self.epoch.votes.keys().any(|(_, _, value)| *value == old)
+            {
+                self.epoch.values.remove(&old);
+            }
+            self.epoch.values.insert(proposal.value.digest(), proposal.value.clone());
+            self.epoch.proposals.insert(proposal.view, proposal);
+        }
         self.arm_ask(cx);
         self.poll_epoch(cx);
     }
@@ -177,29 +235,44 @@ impl<L: Ledger> Replica<L> {
     /// Prepares the proposal of the current view if it is valid and everything it names is held here.
     pub(crate) fn try_prepare(&mut self, cx: &mut Cx<'_>) {
         let (epoch, view, me) = (self.epoch.current(), self.epoch.view, self.me().replica);
-        if !self.is_voting() || self.epoch.forked || archive::cut_vote(cx.reader, epoch, view, Phase::Prepare).is_some() {
+        if !self.is_voting() || self.epoch.forked || archive::cut_vote(cx.reader, epoch, view, Phase::Prepare).is_some()
+        {
             return;
         }
-        let voted = self.epoch.votes.iter().any(|((v, p, _), votes)| *v == view && *p == Phase::Prepare && votes.contains_key(&me));
+        let voted = self
+            .epoch
+            .votes
+            .iter()
+            .any(|((v, p, _), votes)| *v == view && *p == Phase::Prepare && votes.contains_key(&me));
         let Some(proposal) = self.epoch.proposals.get(&view).filter(|_| !voted) else { return };
-        if !self.is_valid(proposal) || !self.holds_all(&proposal.value) {
+        if !self.is_valid(cx.now, proposal) || !self.holds_all(&proposal.value) {
             return;
         }
         let value = proposal.value.clone();
         if let Err(error) = self.check_value(&value) {
-            if matches!(error, crate::ports::CutError::TwoAtSlot { .. }) {
-                self.epoch.forked = true;
-                cx.out(Effect::Event(crate::effect::Event::Forked(error.to_string())));
-            }
+            self.note_fork(cx, &error);
             return;
         }
         self.cast(cx, view, Phase::Prepare, value.digest());
     }
 
+    /// Two payments at one slot in a join: the shard's cuts stop, and it says so.
+    fn note_fork(&mut self, cx: &mut Cx<'_>, error: &crate::ports::CutError) {
+        if matches!(error, crate::ports::CutError::TwoAtSlot { .. }) && !self.epoch.forked {
+            self.epoch.forked = true;
+            cx.out(Effect::Event(crate::effect::Event::Forked(error.to_string())));
+        }
+    }
+
     /// The proposal follows from what it carries. Signatures have been checked at the gate.
-    fn is_valid(&self, proposal: &Proposal) -> bool {
+    fn is_valid(&self, now: u64, proposal: &Proposal) -> bool {
         let quorum = self.committee.quorum();
         let value = &proposal.value;
+        if self.is_ahead(now, value.lamport, &value.dense)
+            || !value.consumed.iter().all(|source| self.is_source(source))
+        {
+            return false;
+        }
         if value.base != self.epoch.base || !value.voids.is_empty() || !value.settled.is_empty() {
             return false;
         }
@@ -215,25 +288,20 @@ impl<L: Ledger> Replica<L> {
             }
         }
         let distinct: BTreeMap<ReplicaIndex, &Report> = proposal.reports.iter().map(|r| (r.replica, r)).collect();
-        let right = distinct.values().all(|r| {
-            r.epoch == proposal.epoch && r.base == self.epoch.base && r.view <= proposal.view
-        });
+        let right = distinct.values().all(|r| r.epoch == proposal.epoch && r.base == self.epoch.base);
         if distinct.len() < quorum || distinct.len() != proposal.reports.len() || !right {
             return false;
         }
         let Some(joined) = join(proposal.reports.iter()) else { return false };
-        let bits = planted(Bug::JoinByCounts) || *value.bits == *joined.bits;
-        bits && *value.consumed == *joined.consumed
+        *value.bits == *joined.bits
+            && *value.consumed == *joined.consumed
             && value.lamport > joined.lamport
             && value.dense > joined.dense
             && value.dense > self.epoch.header.dense
     }
 
     fn holds_all(&self, value: &CutValue) -> bool {
-        let bits = value.bits.iter().all(|entry| {
-            self.certify.batches.get(&entry.header).is_some_and(|state| entry.bits.is_subset(&state.certified))
-        });
-        bits && value.consumed.iter().all(|source| self.holds_credits(source))
+        self.holds_bits(&value.bits) && value.consumed.iter().all(|source| self.holds_credits(source))
     }
 
     /// Signs, stores and sends a cut vote; one per (epoch, view, phase), ever.
@@ -316,9 +384,23 @@ impl<L: Ledger> Replica<L> {
             cx.sync();
             self.epoch.prepared = Some(certificate);
         }
-        let committed = self.epoch.votes.iter().any(|((v, p, _), votes)| *v == view && *p == Phase::Commit && votes.contains_key(&me));
+        if view > self.epoch.view {
+            // q replicas are in that view, so join them: a view change to anything lower could not carry this certificate.
+            // Nothing is promised by entering without a view change; safety rests on those who sent one.
+            self.epoch.view = view;
+            self.arm_view_timer(cx);
+        }
+        let committed = self
+            .epoch
+            .votes
+            .iter()
+            .any(|((v, p, _), votes)| *v == view && *p == Phase::Commit && votes.contains_key(&me));
         // A replica that has left the view has promised to carry what it knew then; it must not commit there any more.
-        if view == self.epoch.view && !committed && self.is_voting() && archive::cut_vote(cx.reader, epoch, view, Phase::Commit).is_none() {
+        if view == self.epoch.view
+            && !committed
+            && self.is_voting()
+            && archive::cut_vote(cx.reader, epoch, view, Phase::Commit).is_none()
+        {
             self.cast(cx, view, Phase::Commit, value);
         }
     }
@@ -353,6 +435,30 @@ impl<L: Ledger> Replica<L> {
         self.try_carry(cx);
     }
 
+    /// Says again what this replica has signed for the open epoch and its newest view: after a start, since what it sent
+    /// before may never have left.
+    pub(crate) fn repeat_epoch(&self, cx: &mut Cx<'_>) {
+        let (epoch, view, me) = (self.epoch.current(), self.epoch.view, self.me().replica);
+        if let Some(change) = self.epoch.view_changes.get(&view).and_then(|changes| changes.get(&me)) {
+            let named = change.prepared.as_ref().map(|p| p.value);
+            let value = named.and_then(|value| self.epoch.values.get(&value)).cloned().map(Box::new);
+            // The store keeps the content of the highest prepared value alone; a view change that names an older one and
+            // comes without it would be refused.
+            if value.is_some() == named.is_some() {
+                cx.out(Effect::Broadcast(Message::ViewChange(Box::new(change.clone()), value)));
+            }
+        }
+        if let Some(report) = self.epoch.reports.get(&me) {
+            cx.out(Effect::Broadcast(Message::Report(Box::new(report.clone()))));
+        }
+        if let Some(proposal) = self.epoch.proposals.get(&view).filter(|proposal| proposal.replica == me) {
+            cx.out(Effect::Broadcast(Message::Proposal(Box::new(proposal.clone()))));
+        }
+        for vote in archive::cut_votes(cx.reader, epoch).into_iter().filter(|vote| vote.view == view) {
+            cx.out(Effect::Broadcast(Message::CutVote(Box::new(vote))));
+        }
+    }
+
     // --- view change ----------------------------------------------------------------------------------------------
 
     pub(crate) fn on_view_timer(&mut self, cx: &mut Cx<'_>, epoch: Epoch, view: View) {
@@ -363,9 +469,24 @@ impl<L: Ledger> Replica<L> {
             self.arm_view_timer(cx);
             return;
         }
+        if view > View(0) && !self.quorum_in_view(view) {
+            // Going on alone would lead away from the others: a replica that is back must find us where it can follow.
+            self.repeat_epoch(cx);
+            self.arm_view_timer(cx);
+            return;
+        }
         if let Some(next) = view.next() {
             self.enter_view(cx, next);
         }
+    }
+
+    /// Whether q replicas, this one included, have shown to be in `view` or above.
+    fn quorum_in_view(&self, view: View) -> bool {
+        let mut seen: std::collections::BTreeSet<ReplicaIndex> = std::collections::BTreeSet::from([self.me().replica]);
+        seen.extend(self.epoch.view_changes.range(view..).flat_map(|(_, changes)| changes.keys().copied()));
+        let voted = self.epoch.votes.iter().filter(|((at, _, _), _)| *at >= view);
+        seen.extend(voted.flat_map(|(_, votes)| votes.keys().copied()));
+        seen.len() >= self.committee.quorum()
     }
 
     /// Leaves all lower views: a durable promise that carries the highest prepared value known.
@@ -392,7 +513,13 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// A peer has left lower views.
-    pub(crate) fn on_view_change(&mut self, cx: &mut Cx<'_>, from: NodeId, change: ViewChange, value: Option<CutValue>) {
+    pub(crate) fn on_view_change(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        change: ViewChange,
+        value: Option<CutValue>,
+    ) {
         let current = self.epoch.current();
         if change.replica == self.me().replica {
             if !archive::view_changes(cx.reader, change.epoch).iter().any(|c| c.view == change.view) {
@@ -420,7 +547,8 @@ impl<L: Ledger> Replica<L> {
     }
 
     fn take_view_change(&mut self, change: ViewChange) {
-        if change.epoch == self.epoch.current() {
+        let near = change.view.0 <= self.epoch.view.0.saturating_add(VIEWS_AHEAD);
+        if near && change.epoch == self.epoch.current() {
             self.epoch.view_changes.entry(change.view).or_default().entry(change.replica).or_insert(change);
         }
     }

@@ -14,16 +14,24 @@ use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId, SignedPayme
 use std::collections::BTreeMap;
 
 /// Own headers without a quorum that are kept and repeated; a shard that far behind has lost its quorum anyway.
-const OPEN_HEADERS_MAX: usize = 256;
+pub(crate) const OPEN_HEADERS_MAX: usize = 256;
+
+/// Epochs a batch stays live after its cut while some of its payments lack their q applied records here: they make the
+/// receipt, and only live batches are sent again.
+const KEEP_FOR_RECEIPTS: u64 = 16;
 
 /// How long replicas other than the proposer wait before they publish a certified header themselves.
 const PUBLISH_GRACE_US: u64 = 300_000;
 
+/// A payment, its id, and where it stands.
+type Placed<'a> = (&'a SignedPayment, PaymentId, (Digest, u16));
+
 impl<L: Ledger> Replica<L> {
     /// The payments a value names, with their places; `None` if a batch is not held.
-    fn payments_of(&self, value: &CutValue) -> Option<Vec<(&SignedPayment, PaymentId, (Digest, u16))>> {
+    fn payments_of(&self, value: &CutValue) -> Option<Vec<Placed<'_>>> {
         let mut payments = Vec::new();
-        for entry in value.bits.iter() {
+        let by_counts = planted(Bug::JoinByCounts).then(|| self.bits_up_to_counts(&value.bits));
+        for entry in by_counts.as_deref().unwrap_or(&value.bits) {
             let state = self.certify.batches.get(&entry.header)?;
             for index in entry.bits.iter() {
                 let (payment, id, _) = state.item(index)?;
@@ -94,7 +102,7 @@ impl<L: Ledger> Replica<L> {
             entry.certified.get_or_insert(*id);
             let batches: Vec<Digest> = entry.places.iter().filter(|(o, _, _)| o == id).map(|(_, d, _)| *d).collect();
             self.certify.dirty.extend(batches);
-            self.done_in_pool(slot, id);
+            self.done_in_pool(cx, slot, id);
             self.certify.work.insert(slot.payer);
         }
         for (source, number, credit) in &snapshot.credited {
@@ -107,6 +115,13 @@ impl<L: Ledger> Replica<L> {
         if planted(Bug::ForgetLateBits) {
             self.epoch.listed.extend(value.bits.iter().map(|entry| entry.header));
         }
+        for entry in value.bits.iter() {
+            if let Some(state) = self.certify.batches.get_mut(&entry.header) {
+                state.decided.join(&entry.bits);
+                state.decided_at = epoch;
+            }
+            self.recount(cx, entry.header);
+        }
         let clocks = (value.lamport, value.dense);
         self.lamport = self.lamport.max(clocks.0);
         self.clock.resume(&clocks.1);
@@ -115,6 +130,8 @@ impl<L: Ledger> Replica<L> {
         self.epoch.base = digest;
         self.epoch.header = header.clone();
         self.epoch.begin_next();
+        // Reports that came early were not held against this base yet.
+        self.epoch.reports.retain(|_, report| report.base == digest);
         cx.out(Effect::Event(Event::Decided(epoch)));
         self.sign_header(cx, OpenHeader { header, changes: snapshot.changes, signed: None, joined });
         self.settle(cx);
@@ -137,13 +154,22 @@ impl<L: Ledger> Replica<L> {
             .certify
             .batches
             .iter()
-            .filter(|(_, state)| state.slots.iter().all(passed))
+            .filter(|(_, state)| {
+                let kept_long = self.epoch.decided.0.saturating_sub(state.decided_at.0) >= KEEP_FOR_RECEIPTS;
+                state.slots.iter().all(passed) && (kept_long || state.certified.is_subset(&state.finals))
+            })
             .map(|(digest, _)| *digest)
             .collect();
         for digest in done {
             let Some(state) = self.certify.batches.remove(&digest) else { continue };
             let header = &state.batch.header;
-            self.certify.numbers.remove(&(header.gateway, header.number));
+            if self.certify.numbers.get(&(header.gateway, header.number)) == Some(&digest) {
+                self.certify.numbers.remove(&(header.gateway, header.number));
+            }
+            if let Some(load) = self.certify.load.get_mut(&header.gateway) {
+                load.batches = load.batches.saturating_sub(1);
+                load.payments = load.payments.saturating_sub(usize::from(header.count));
+            }
             cx.write(archive::delete(Column::Live, digest.0.to_vec()));
             for (index, (slot, id)) in state.slots.iter().zip(&state.ids).enumerate() {
                 let Some(entry) = self.certify.slots.get_mut(slot) else { continue };
@@ -245,7 +271,13 @@ impl<L: Ledger> Replica<L> {
     /// A header of our shard has its quorum, by our count or from a peer.
     pub(crate) fn header_is_certified(&mut self, cx: &mut Cx<'_>, certified: CertifiedHeader) {
         let epoch = certified.header.epoch;
-        let Some(open) = self.epoch.open_headers.remove(&epoch) else { return };
+        if archive::header(cx.reader, self.me().shard, epoch).is_some() {
+            self.epoch.open_headers.remove(&epoch);
+            return;
+        }
+        // A crash may have taken the certificate of a header that is no longer open: a peer's copy fills the hole.
+        let stored = || archive::own_header(cx.reader, epoch).map(OpenHeader::from);
+        let Some(open) = self.epoch.open_headers.remove(&epoch).or_else(stored) else { return };
         if open.header != certified.header {
             self.epoch.open_headers.insert(epoch, open);
             self.diverge(cx, "a quorum signed another header for a cut this replica carried out");
@@ -268,7 +300,9 @@ impl<L: Ledger> Replica<L> {
             self.timers.insert((cx.now.saturating_add(PUBLISH_GRACE_US), Timer::Publish(epoch)));
         }
         for change in certified.changes.0.iter().filter(|change| change.sent.count > 0) {
-            cx.write(archive::put(Column::LastChange, archive::shard_key(change.peer), &epoch));
+            if self.last_change(cx, change.peer).is_none_or(|newest| newest < epoch) {
+                cx.write(archive::put(Column::LastChange, archive::shard_key(change.peer), &epoch));
+            }
         }
         self.push_credits(cx, &certified);
         self.take_header(cx, certified);

@@ -44,9 +44,7 @@ pub fn join<'a>(reports: impl Iterator<Item = &'a Report>) -> Option<Joined> {
         lamport = lamport.max(report.lamport);
         dense = dense.max(report.dense);
     }
-    let bits = bits
-        .into_iter()
-        .map(|((gateway, number, header), bits)| BatchBits { gateway, number, header, bits })
-        .collect();
+    let bits =
+        bits.into_iter().map(|((gateway, number, header), bits)| BatchBits { gateway, number, header, bits }).collect();
     Some(Joined { bits, consumed: consumed.into_values().collect(), lamport, dense })
 }

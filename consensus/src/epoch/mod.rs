@@ -27,9 +27,7 @@ use smt_types::evidence::{Evidence, Omission, SignedHeader};
 use smt_types::header::LinkChanges;
 use smt_types::message::{Ask, Message, NodeId};
 use smt_types::report::{BatchBits, ContestedSlot, Report};
-use smt_types::{
-    Bitmap, Bounded, CutValue, Digest, Epoch, Header, PaymentId, ReplicaIndex, Signature, View,
-};
+use smt_types::{Bitmap, Bounded, CutValue, Digest, Epoch, Header, PaymentId, ReplicaIndex, Signature, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A header of ours that has no quorum yet.
@@ -40,6 +38,12 @@ pub(crate) struct OpenHeader {
     pub(crate) signed: Option<SignedHeader>,
     /// Payments of its cut, told as snapshotted when it is certified.
     pub(crate) joined: Vec<(PaymentId, (Digest, u16))>,
+}
+
+impl From<archive::StoredHeader> for OpenHeader {
+    fn from(stored: archive::StoredHeader) -> Self {
+        OpenHeader { header: stored.header, changes: stored.changes, signed: stored.signed, joined: Vec::new() }
+    }
 }
 
 /// All state of the epoch cut.
@@ -69,6 +73,8 @@ pub(crate) struct EpochState {
     pub(crate) decision: Option<smt_types::cut::Decision>,
     /// Newest epoch anyone has shown to be decided or reported beyond ours.
     pub(crate) target: Epoch,
+    /// A look at the reports is due.
+    pub(crate) propose_armed: bool,
     /// Own headers without quorum.
     pub(crate) open_headers: BTreeMap<Epoch, OpenHeader>,
     /// Header signatures of the committee, by epoch.
@@ -100,6 +106,7 @@ impl EpochState {
             prepared: None,
             decision: None,
             target: Epoch(0),
+            propose_armed: false,
             open_headers: BTreeMap::new(),
             header_signatures: BTreeMap::new(),
             unpublished: BTreeSet::new(),
@@ -118,6 +125,8 @@ impl EpochState {
     pub(crate) fn begin_next(&mut self) {
         self.view = View(0);
         self.reports = std::mem::take(&mut self.early);
+        // A report upon another past cannot be joined, and would spoil a proposal.
+        self.reports.retain(|_, report| report.base == self.base);
         self.proposals.clear();
         self.votes.clear();
         self.view_changes.clear();
@@ -162,7 +171,7 @@ impl<L: Ledger> Replica<L> {
     /// consecutive whatever it says.
     pub(crate) fn schedule_epoch(&mut self, now: u64) {
         let length = self.params.epoch_us.max(1);
-        let next = (now / length).saturating_add(1).saturating_mul(length);
+        let next = now.checked_div(length).unwrap_or(0).saturating_add(1).saturating_mul(length);
         self.timers.insert((next, Timer::Epoch));
     }
 
@@ -183,6 +192,18 @@ impl<L: Ledger> Replica<L> {
             self.epoch.reports.insert(me, stored);
             return;
         }
+        let Ok(bits) = Bounded::new(self.unjoined_bits()) else {
+            // Cannot happen while gateways and voters hold back; signing less than the truth would be worse than waiting.
+            return;
+        };
+        // A batch happens before the cut that holds its bits, also where a crash has taken the merge of its clock, or where
+        // the payment was applied without a vote of ours. What a quorum has certified needs no drift bound.
+        for entry in bits.iter() {
+            if let Some(state) = self.certify.batches.get(&entry.header) {
+                self.lamport = self.lamport.max(state.batch.header.lamport);
+                self.clock.resume(&state.batch.header.dense);
+            }
+        }
         let mut report = Report {
             network: self.network.id,
             shard: self.me().shard,
@@ -191,7 +212,7 @@ impl<L: Ledger> Replica<L> {
             view,
             replica: me,
             base: self.epoch.base,
-            bits: Bounded::truncated(self.unjoined_bits()),
+            bits,
             contested: Bounded::truncated(self.contested_slots()),
             sources: Bounded::truncated(self.source_counts()),
             lamport: self.lamport,
@@ -218,13 +239,12 @@ impl<L: Ledger> Replica<L> {
     /// Every applied bit that no cut holds, whichever cut its batch first appeared in.
     fn unjoined_bits(&self) -> Vec<BatchBits> {
         let mut entries = Vec::new();
-        for ((gateway, number), header) in &self.certify.numbers {
+        for (header, state) in &self.certify.batches {
             if planted(Bug::ForgetLateBits) && self.epoch.listed.contains(header) {
                 continue;
             }
-            let (Some(state), Some(applied)) = (self.certify.batches.get(header), self.applied_bits(header)) else {
-                continue;
-            };
+            let Some(applied) = self.applied_bits(header) else { continue };
+            let (gateway, number) = (&state.batch.header.gateway, &state.batch.header.number);
             let bits = Bitmap::from_fn(state.count(), |index| {
                 applied.get(index)
                     && state.item(index).is_some_and(|(_, _, slot)| slot.seq >= self.ledger.cut_seq(&slot.payer))
@@ -246,10 +266,14 @@ impl<L: Ledger> Replica<L> {
             let Some(entry) = self.certify.slots.get(slot) else { continue };
             let known: Vec<PaymentId> = entry.known().into_iter().collect();
             let [a, b, ..] = known.as_slice() else { continue };
-            let certified = [a, b].into_iter().filter_map(|id| {
-                self.certified_place(slot, id).map(|(digest, index)| (*id, digest, index))
+            let certified = [a, b]
+                .into_iter()
+                .filter_map(|id| self.certified_place(slot, id).map(|(digest, index)| (*id, digest, index)));
+            listed.push(ContestedSlot {
+                slot: *slot,
+                payments: [*a, *b],
+                certified: Bounded::truncated(certified.collect()),
             });
-            listed.push(ContestedSlot { slot: *slot, payments: [*a, *b], certified: Bounded::truncated(certified.collect()) });
         }
         listed
     }
@@ -274,7 +298,7 @@ impl<L: Ledger> Replica<L> {
             self.fell_behind(cx, from, Epoch(report.epoch.0.saturating_sub(1)));
             return;
         }
-        if report.base != self.epoch.base {
+        if report.base != self.epoch.base || self.is_ahead(cx.now, report.lamport, &report.dense) {
             return;
         }
         self.check_omission(cx, &report);
@@ -295,7 +319,9 @@ impl<L: Ledger> Replica<L> {
     fn check_omission(&mut self, cx: &mut Cx<'_>, report: &Report) {
         let mut found = None;
         'batches: for (digest, state) in &self.certify.batches {
-            let Some(applied) = state.applied.get(&report.replica).filter(|a| a.open_epoch <= report.epoch) else { continue };
+            let Some(applied) = state.applied.get(&report.replica).filter(|a| a.open_epoch <= report.epoch) else {
+                continue;
+            };
             let listed = report.bits.iter().find(|entry| entry.header == *digest);
             for index in applied.bits.iter() {
                 let Some((payment, id, slot)) = state.item(index) else { continue };
@@ -336,6 +362,8 @@ impl<L: Ledger> Replica<L> {
         if decided <= self.epoch.decided {
             return;
         }
+        // One voice may claim anything: believed a bounded way ahead, and further when that is reached.
+        let decided = decided.min(Epoch(self.epoch.decided.0.saturating_add(64)));
         if decided > self.epoch.target {
             self.epoch.target = decided;
             cx.out(Effect::Send(from, Message::Ask(Ask::Cut(self.epoch.current()))));
@@ -370,11 +398,15 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// Batches that reports, proposals or a decision name and that are not certified as far here.
-    fn wanted_batches(&self) -> BTreeSet<Digest> {
+    pub(crate) fn wanted_batches(&self) -> BTreeSet<Digest> {
         let mut wanted = BTreeSet::new();
         let mut lack = |entries: &[BatchBits], decided: bool| {
             for entry in entries {
-                let held = self.certify.batches.get(&entry.header).is_some_and(|state| decided || entry.bits.is_subset(&state.certified));
+                let held = self
+                    .certify
+                    .batches
+                    .get(&entry.header)
+                    .is_some_and(|state| decided || entry.bits.is_subset(&state.certified));
                 if !held {
                     wanted.insert(entry.header);
                 }
@@ -409,7 +441,8 @@ impl<L: Ledger> Replica<L> {
         let me = self.me().replica;
         let decided = self.ledger.epoch();
         if decided > Epoch(0)
-            && let (Some(decision), Some(stored)) = (archive::decision(cx.reader, decided), archive::own_header(cx.reader, decided))
+            && let (Some(decision), Some(stored)) =
+                (archive::decision(cx.reader, decided), archive::own_header(cx.reader, decided))
         {
             self.epoch.decided = decided;
             self.epoch.base = decision.value.digest();
@@ -417,15 +450,13 @@ impl<L: Ledger> Replica<L> {
             self.lamport = self.lamport.max(decision.value.lamport);
             self.epoch.header = stored.header.clone();
         }
-        // Own headers that never got their quorum, newest first; an uncertified one is at most a few epochs old.
-        for back in 0..64 {
-            let Some(epoch) = decided.0.checked_sub(back).filter(|e| *e > 0).map(Epoch) else { break };
-            if archive::header(cx.reader, self.me().shard, epoch).is_some() {
-                break;
-            }
-            if let Some(stored) = archive::own_header(cx.reader, epoch) {
-                let open = OpenHeader { header: stored.header, changes: stored.changes, signed: stored.signed, joined: Vec::new() };
-                self.epoch.open_headers.insert(epoch, open);
+        // Own headers that never got their quorum, or whose certificate the last crash took: there may be holes.
+        let oldest = decided.0.saturating_sub(carry::OPEN_HEADERS_MAX as u64).saturating_add(1).max(1);
+        for epoch in (oldest..=decided.0).map(Epoch) {
+            if archive::header(cx.reader, self.me().shard, epoch).is_none()
+                && let Some(stored) = archive::own_header(cx.reader, epoch)
+            {
+                self.epoch.open_headers.insert(epoch, OpenHeader::from(stored));
             }
         }
         let current = self.epoch.current();
@@ -444,7 +475,16 @@ impl<L: Ledger> Replica<L> {
         }
         if let Some((value, certificate)) = archive::prepared(cx.reader, current) {
             self.epoch.values.insert(certificate.value, value);
+            self.epoch.view = self.epoch.view.max(certificate.view);
             self.epoch.prepared = Some(certificate);
+        }
+        if let Some(proposal) = archive::proposal(cx.reader) {
+            self.lamport = self.lamport.max(proposal.value.lamport);
+            self.clock.resume(&proposal.value.dense);
+            if proposal.epoch == current {
+                self.epoch.values.insert(proposal.value.digest(), proposal.value.clone());
+                self.epoch.proposals.insert(proposal.view, proposal);
+            }
         }
         if self.epoch.reports.contains_key(&me) {
             self.arm_view_timer(cx);

@@ -174,7 +174,7 @@ pub struct CertifiedHeader {
     pub header: Header,
     /// Its changed links.
     pub changes: LinkChanges,
-    /// q signatures; none at epoch 0.
+    /// q signatures.
     pub signatures: Bounded<HeaderSignature, MAX_REPLICAS>,
 }
 
@@ -196,13 +196,16 @@ pub enum HeaderError {
     /// A signature does not verify.
     #[error("signature of replica {0} does not verify under both its keys")]
     Signature(ReplicaIndex),
+    /// A header of epoch 0: genesis fixes those, nobody signs them, and so nobody may send one.
+    #[error("header of shard {0} is of epoch 0, which genesis fixes and nobody sends")]
+    Genesis(ShardAddress),
     /// The changed links are not those the header commits to.
     #[error("changed links differ from the header's digest of them")]
     Links,
 }
 
 impl CertifiedHeader {
-    /// Checks form, changed links, and q double signatures of `committee`.
+    /// Checks form, changed links, and q double signatures of `committee`. A header of epoch 0 is always refused.
     ///
     /// # Errors
     /// [`HeaderError`]. Cost: q ed25519 and q BabyJubJub verifications.
@@ -218,7 +221,10 @@ impl CertifiedHeader {
         if !self.changes.is_well_formed() || self.changes.digest() != header.links {
             return Err(HeaderError::Links);
         }
-        let want = if header.epoch == Epoch(0) { 0 } else { committee.quorum() };
+        if header.epoch == Epoch(0) {
+            return Err(HeaderError::Genesis(header.shard));
+        }
+        let want = committee.quorum();
         if self.signatures.len() != want || !ascends(&self.signatures, |s| s.replica) {
             return Err(HeaderError::Signers { got: self.signatures.len(), want });
         }

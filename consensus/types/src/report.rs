@@ -10,8 +10,9 @@ use crate::{
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// Most batches a report or cut lists. At 1,024 payments a batch, four million payments an epoch.
-pub const MAX_CUT_BATCHES: usize = 4096;
+/// Most batches a report or cut lists. Gateways and voters hold back before a shard has more of them in no cut, so that no
+/// report and no join is ever cut short: a report that left something out would break its signer's word.
+pub const MAX_CUT_BATCHES: usize = 2048;
 
 /// Most contested slots a report lists; the rest travel on to the next epoch.
 pub const MAX_CONTESTED: usize = 1024;

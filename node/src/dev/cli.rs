@@ -3,10 +3,10 @@
 use super::network::{DevNetwork, DevOptions};
 use super::shape::{ACCOUNT_AMOUNT, Shape};
 use super::state::StateDir;
-use crate::rpc::config::RpcConfig;
+use crate::config::{ConfigError, Layered, Settings};
 use anyhow::Context;
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use figment::value::Value;
 use serde_json::json;
 use smt_types::address::Hrp;
 use std::io::Write;
@@ -18,58 +18,99 @@ use std::time::{Duration, Instant};
 const READY: Duration = Duration::from_secs(60);
 /// Longest graceful stop.
 const STOP: Duration = Duration::from_secs(5);
+/// What the process may take beyond that to end.
+const LAST_RESORT: Duration = Duration::from_secs(2);
 
 /// Run a whole local network in this process: shards, replicas, faucet, endpoints. For development only: all keys follow
 /// from the seed.
+///
+/// Settings come in layers, later ones win: defaults, the file of --config (TOML; keys as the flags with underscores,
+/// limits of the endpoints in a table [rpc]), environment variables SMT_SHARDS, SMT_EPOCH_MS, SMT_RPC_BATCH_CALLS_MAX, …,
+/// flags. --print-config shows every value and where it comes from.
 #[derive(Debug, Args)]
 pub struct DevCommand {
-    /// Number of shards.
-    #[arg(long, default_value = "3", value_parser = PossibleValuesParser::new(["1", "3", "9"]).map(|s| s.parse::<u16>().unwrap_or(3)))]
-    shards: u16,
-    /// Replicas per shard: 3 survives one crash (2 of 3 sign), 9 survives two Byzantine replicas (7 of 9 sign).
-    #[arg(long, default_value = "3", value_parser = PossibleValuesParser::new(["3", "9"]).map(|s| s.parse::<u8>().unwrap_or(3)))]
-    replicas: u8,
-    /// All keys and the network's number are derived from this.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Read settings from this TOML file.
+    #[arg(long, value_name = "FILE", env = "SMT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print every setting with its origin, as a file for --config, and end.
+    #[arg(long)]
+    print_config: bool,
+    /// Number of shards: 1, 3 or 9 [default: 3]
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// Replicas per shard: 3 survives one crash (2 of 3 sign), 9 survives two Byzantine replicas (7 of 9 sign)
+    /// [default: 3]
+    #[arg(long, value_name = "N")]
+    replicas: Option<u8>,
+    /// All keys and the network's number are derived from this [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Keep the state in this directory and go on from it next time. Without it, state is temporary.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Delete the network kept in --state and begin anew.
-    #[arg(long, requires = "state")]
-    fresh: bool,
-    /// Length of an epoch, milliseconds.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=60_000))]
-    epoch_ms: u32,
-    /// First port of the JSON-RPC endpoints, one per replica; 0 lets the system choose.
-    #[arg(long, default_value_t = 9100, value_name = "PORT")]
-    rpc_port: u16,
-    /// Refuse to start when a port is busy, instead of taking the next free one.
     #[arg(long)]
-    exact_ports: bool,
+    fresh: bool,
+    /// Length of an epoch, 100 to 60000 milliseconds [default: 1000]
+    #[arg(long, value_name = "MS")]
+    epoch_ms: Option<u32>,
+    /// First port of the JSON-RPC endpoints, one per replica; 0 lets the system choose [default: 9100]
+    #[arg(long, value_name = "PORT")]
+    rpc_port: Option<u16>,
+    /// Refuse to start when a port is busy, instead of taking the next free one [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    exact_ports: Option<bool>,
     /// Print one JSON line on standard output when the network takes payments, and nothing else there.
     #[arg(long)]
     json: bool,
 }
 
 impl DevCommand {
+    /// The settings of all layers; `log` is the flag of that name, which belongs to the whole program.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn settings(&self, log: Option<&str>) -> Result<Layered, ConfigError> {
+        let path = |path: &PathBuf| Value::from(path.to_string_lossy().into_owned());
+        let flags = [
+            ("--shards", "shards", self.shards.map(Value::from)),
+            ("--replicas", "replicas", self.replicas.map(Value::from)),
+            ("--seed", "seed", self.seed.map(Value::from)),
+            ("--state", "state", self.state.as_ref().map(path)),
+            ("--epoch-ms", "epoch_ms", self.epoch_ms.map(Value::from)),
+            ("--rpc-port", "rpc_port", self.rpc_port.map(Value::from)),
+            ("--exact-ports", "exact_ports", self.exact_ports.map(Value::from)),
+            ("--log", "log", log.map(Value::from)),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value?)));
+        Layered::load(self.config.as_deref(), std::env::vars_os(), given.collect())
+    }
+
     /// Runs until interrupted.
     ///
     /// # Errors
     /// Whatever keeps the network from starting, or a store that fails while it runs.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(self, layered: &Layered) -> anyhow::Result<ExitCode> {
         let started = Instant::now();
+        if self.print_config {
+            let mut out = std::io::stdout().lock();
+            out.write_all(layered.print().as_bytes()).context("writing to standard output")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let settings = layered.settings();
+        anyhow::ensure!(!self.fresh || settings.state.is_some(), "--fresh deletes a kept network: it needs --state");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-        let code = runtime.block_on(self.serve(started));
+        let code = runtime.block_on(self.serve(settings, started));
         // Tasks that still wait for a peer or a client have nothing to save.
         runtime.shutdown_timeout(Duration::from_millis(200));
         code
     }
 
-    async fn serve(self, started: Instant) -> anyhow::Result<ExitCode> {
-        let shape = Shape { shards: self.shards, replicas: self.replicas, seed: self.seed, epoch_ms: self.epoch_ms };
-        let state = StateDir::prepare(self.state.as_deref(), &shape, self.fresh)?;
-        let options = DevOptions { shape, rpc_port: self.rpc_port, next_port: !self.exact_ports, rpc: RpcConfig::default() };
+    async fn serve(self, settings: &Settings, started: Instant) -> anyhow::Result<ExitCode> {
+        let Settings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, .. } = *settings;
+        let shape = Shape { shards, replicas, seed, epoch_ms };
+        let state = StateDir::prepare(settings.state.as_deref(), &shape, self.fresh)?;
+        let options = DevOptions { shape, rpc_port, next_port: !exact_ports, rpc: settings.rpc.clone() };
         let mut interrupts = Interrupts::new()?;
         let network = tokio::select! {
             network = DevNetwork::start(options, state) => network?,
@@ -105,6 +146,12 @@ impl DevCommand {
 
 /// Stops within the promised time; a second interrupt aborts at once, which is as safe as a power cut.
 async fn end(network: DevNetwork, interrupts: &mut Interrupts) {
+    // Should anything block the way out itself, the process ends all the same.
+    std::thread::spawn(|| {
+        std::thread::sleep(STOP.saturating_add(LAST_RESORT));
+        eprintln!("not everything stopped in time; what was promised is on disk");
+        std::process::abort();
+    });
     tokio::select! {
         () = network.stop() => {}
         () = tokio::time::sleep(STOP) => tracing::warn!("not everything stopped in time; what was promised is on disk"),
@@ -115,25 +162,31 @@ async fn end(network: DevNetwork, interrupts: &mut Interrupts) {
     }
 }
 
-/// Ctrl-C and the request to terminate.
+/// Ctrl-C and the request to terminate. Listened to all the time: one that comes while nobody waits is not lost.
 struct Interrupts {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Interrupts {
+    #[cfg(unix)]
     fn new() -> anyhow::Result<Interrupts> {
-        Ok(Interrupts {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .context("listening for signals")?,
-        })
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Interrupts { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> anyhow::Result<Interrupts> {
+        Ok(Interrupts {})
     }
 
     async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
-            outcome = tokio::signal::ctrl_c() => drop(outcome),
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
         #[cfg(not(unix))]

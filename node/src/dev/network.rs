@@ -265,7 +265,7 @@ impl DevNetwork {
     /// # Errors
     /// [`DevError::NotReady`] after `patience`.
     pub async fn wait_ready(&self, patience: Duration) -> Result<(), DevError> {
-        let deadline = Instant::now() + patience;
+        let deadline = after(patience);
         loop {
             let waiting = self.members.iter().find_map(|(node, member)| {
                 let running = member.running.as_ref()?;
@@ -362,6 +362,13 @@ impl DevNetwork {
             Some((*node, stopped))
         })
     }
+}
+
+/// The instant in `wait` from now.
+fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    // Only a wait of centuries does not fit.
+    now.checked_add(wait).unwrap_or(now)
 }
 
 fn any_port() -> Multiaddr {

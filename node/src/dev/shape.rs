@@ -49,6 +49,11 @@ pub struct DevAccount {
 }
 
 impl Shape {
+    /// Numbers of shards to choose from: one, three and nine triangles.
+    pub const SHARDS: &'static [u16] = &[1, 3, 9];
+    /// Committee sizes to choose from.
+    pub const REPLICAS: &'static [u8] = &[3, 9];
+
     /// h.
     #[must_use]
     pub fn level(&self) -> u8 {

@@ -1,17 +1,37 @@
 //! The directory a development network keeps its state in.
 
 use super::shape::Shape;
+use crate::store::{LOCK_FILE, LockFile, StoreError};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Names the shape of the network kept in a directory, and marks the directory as ours.
 const SHAPE_FILE: &str = "dev-network.json";
+/// The same file while the network it names is being deleted: what is left of it is of no use to anybody.
+const DELETED_FILE: &str = "dev-network.deleted.json";
 
 /// Why a state directory is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
+    /// Another process uses it.
+    #[error("{dir} is in use by {holder}", dir = dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The process.
+        holder: String,
+    },
+    /// It cannot be locked.
+    #[error("locking {dir}", dir = dir.display())]
+    Lock {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
     /// Another shape is kept there.
     #[error("{dir} keeps a network of {kept}; asked for is one of {asked} (use another --state, or --fresh to begin anew)", dir = dir.display())]
     OtherShape {
@@ -55,6 +75,8 @@ pub struct StateDir {
     dir: PathBuf,
     temporary: bool,
     resumed: bool,
+    /// Held as long as the network runs, so that no second process resumes or deletes it.
+    _lock: LockFile,
 }
 
 impl StateDir {
@@ -66,32 +88,35 @@ impl StateDir {
     pub fn prepare(dir: Option<&Path>, shape: &Shape, fresh: bool) -> Result<StateDir, StateError> {
         let Some(dir) = dir else {
             let dir = new_temporary()?;
+            let lock = lock(&dir)?;
             write_shape(&dir, shape)?;
-            return Ok(StateDir { dir, temporary: true, resumed: false });
+            return Ok(StateDir { dir, temporary: true, resumed: false, _lock: lock });
         };
-        let kept = read_shape(dir)?;
-        match kept {
-            Some(kept) if !fresh => {
-                if kept != *shape {
-                    return Err(StateError::OtherShape { dir: dir.to_owned(), kept, asked: *shape });
-                }
-                return Ok(StateDir { dir: dir.to_owned(), temporary: false, resumed: true });
-            }
-            Some(kept) => {
-                for name in replica_dirs(&kept) {
-                    remove(&dir.join(name))?;
-                }
-            }
-            None => {
-                let foreign = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-                if foreign {
-                    return Err(StateError::Foreign { dir: dir.to_owned() });
-                }
-            }
+        if is_foreign(dir) {
+            return Err(StateError::Foreign { dir: dir.to_owned() });
         }
-        fs::create_dir_all(dir).map_err(|source| StateError::Io { operation: "creating", path: dir.to_owned(), source })?;
-        write_shape(dir, shape)?;
-        Ok(StateDir { dir: dir.to_owned(), temporary: false, resumed: false })
+        let lock = lock(dir)?;
+        let dir = dir.to_owned();
+        if let Some(kept) = read_shape(&dir, SHAPE_FILE)? {
+            if !fresh {
+                if kept != *shape {
+                    return Err(StateError::OtherShape { dir, kept, asked: *shape });
+                }
+                return Ok(StateDir { dir, temporary: false, resumed: true, _lock: lock });
+            }
+            let (from, to) = (dir.join(SHAPE_FILE), dir.join(DELETED_FILE));
+            fs::rename(&from, to).map_err(|source| StateError::Io { operation: "renaming", path: from, source })?;
+        }
+        // Also after a deletion that was interrupted.
+        if let Some(deleted) = read_shape(&dir, DELETED_FILE)? {
+            for name in replica_dirs(&deleted) {
+                remove(&dir.join(name))?;
+            }
+            let file = dir.join(DELETED_FILE);
+            fs::remove_file(&file).map_err(|source| StateError::Io { operation: "deleting", path: file, source })?;
+        }
+        write_shape(&dir, shape)?;
+        Ok(StateDir { dir, temporary: false, resumed: false, _lock: lock })
     }
 
     /// The directory.
@@ -148,8 +173,28 @@ fn new_temporary() -> Result<PathBuf, StateError> {
     })
 }
 
-fn read_shape(dir: &Path) -> Result<Option<Shape>, StateError> {
-    let file = dir.join(SHAPE_FILE);
+fn lock(dir: &Path) -> Result<LockFile, StateError> {
+    LockFile::acquire(dir).map_err(|error| match error {
+        StoreError::Locked { dir, pid } => {
+            let holder = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            StateError::InUse { dir, holder }
+        }
+        source => StateError::Lock { dir: dir.to_owned(), source },
+    })
+}
+
+/// Whether something is in the directory that we did not put there. A lock alone, or the temporary file of a shape never
+/// finished, is what a start leaves that was cut off at once.
+fn is_foreign(dir: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(dir) else { return false };
+    let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+    let ours = |name: &str| name == LOCK_FILE || name.starts_with(crate::wallet::durable::TEMPORARY);
+    let shape = names.iter().any(|name| name == SHAPE_FILE || name == DELETED_FILE);
+    !shape && !names.iter().all(|name| name.to_str().is_some_and(ours))
+}
+
+fn read_shape(dir: &Path, name: &str) -> Result<Option<Shape>, StateError> {
+    let file = dir.join(name);
     match fs::read(&file) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
@@ -162,6 +207,9 @@ fn read_shape(dir: &Path) -> Result<Option<Shape>, StateError> {
 fn write_shape(dir: &Path, shape: &Shape) -> Result<(), StateError> {
     let file = dir.join(SHAPE_FILE);
     let text = serde_json::to_vec_pretty(shape).unwrap_or_default();
-    crate::wallet::durable::replace(&file, &text)
-        .map_err(|source| StateError::Io { operation: "writing", path: file, source })
+    crate::wallet::durable::replace(&file, &text).map_err(|source| StateError::Io {
+        operation: "writing",
+        path: file,
+        source,
+    })
 }

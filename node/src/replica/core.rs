@@ -4,7 +4,7 @@
 //! synced if any step asked for it, and only then does anything leave. So one sync serves every message of the burst.
 
 use super::disk::Disk;
-use super::handle::{Admitted, Job, Status};
+use super::handle::{Admitted, Job, Question, Status};
 use super::history;
 use super::hub::Hub;
 use crate::clock::Clock;
@@ -46,11 +46,13 @@ pub(crate) struct Core {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) replies: HashMap<u64, oneshot::Sender<Admitted>>,
     pub(crate) next_token: u64,
+    pub(crate) questions: Vec<Question>,
 }
 
 impl Core {
     /// Runs until told to stop or until the store fails.
     pub(crate) fn run(mut self) {
+        let _guard = PanicGuard(self.status.clone());
         let outcome = self.serve();
         let reason = match outcome {
             Ok(()) => "stopped".to_owned(),
@@ -78,7 +80,15 @@ impl Core {
                 going = self.take(job, &mut effects);
                 taken = taken.saturating_add(1);
             }
+            if self.replica.deadline().is_some_and(|at| at <= self.clock.now()) {
+                // A queue that never empties must not keep the clock from being looked at.
+                self.take_input(Input::Tick, &mut effects);
+            }
             self.finish(effects)?;
+            // Answered after the commit: an answer must not tell of a state that a crash could still take back.
+            for question in std::mem::take(&mut self.questions) {
+                question(&self.replica, &self.disk);
+            }
             if !going {
                 // Whatever was written without a sync so far becomes durable with the end.
                 return self.disk.commit(Durability::Synced);
@@ -100,7 +110,7 @@ impl Core {
                 true
             }
             Job::Ask(question) => {
-                question(&self.replica, &self.disk);
+                self.questions.push(question);
                 true
             }
             Job::Stop => false,
@@ -110,8 +120,11 @@ impl Core {
     fn take_input(&mut self, input: Input, effects: &mut Effects) -> bool {
         let mut step = Effects::default();
         self.replica.step(self.clock.now(), input, &self.disk, &mut step);
-        let rows = history::rows(self.replica.me().shard, &step.writes, &Overlay { below: &self.disk, writes: &step.writes });
+        // Only a step that carries out a cut has rows to add; it sees its own writes through the disk.
+        let cut = step.writes.iter().any(|write| write.column == smt_consensus::Column::Cut);
+        let joined = if cut { step.writes.clone() } else { Vec::new() };
         self.disk.push(step.writes);
+        let rows = history::rows(self.replica.me().shard, &joined, &self.disk);
         self.disk.push(rows);
         effects.sync |= step.sync;
         effects.out.append(&mut step.out);
@@ -202,19 +215,14 @@ impl Core {
     }
 }
 
-/// The writes of one step above the disk: a cut's history needs the batch that the same step may have stored.
-struct Overlay<'a> {
-    below: &'a Disk,
-    writes: &'a [smt_consensus::Write],
-}
+/// Says that the replica has stopped if its thread ends in a panic.
+struct PanicGuard(Arc<Mutex<Status>>);
 
-impl smt_consensus::Reader for Overlay<'_> {
-    fn get(&self, column: smt_consensus::Column, key: &[u8]) -> Option<Vec<u8>> {
-        let fresh = self.writes.iter().rev().find(|write| write.column == column && write.key == key);
-        fresh.map_or_else(|| self.below.get(column, key), |write| write.value.clone())
-    }
-
-    fn range(&self, column: smt_consensus::Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.below.range(column, prefix, from, limit)
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            status.stopped = Some("its thread panicked; the log says where".to_owned());
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::disk::Disk;
 use super::hub::Hub;
-use crate::clock::Clock;
 use crate::store::Store;
 use smt_consensus::verify::Gate;
 use smt_consensus::{Reject, Replica, Stage, Verified};
@@ -59,7 +58,6 @@ pub struct ReplicaHandle {
     pub(crate) store: Arc<Store>,
     pub(crate) gate: Gate,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) clock: Clock,
     pub(crate) status: Arc<Mutex<Status>>,
 }
 

@@ -5,7 +5,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use smt_consensus::{Column, Reader, Write, archive};
 use smt_types::credit::Credit;
-use smt_types::{Address, Amount, Canonical, Digest, Epoch, PaymentId, Seq, ShardAddress};
+use smt_types::{Address, Amount, Batch, Canonical, Digest, Epoch, PaymentId, Seq, ShardAddress};
+use std::collections::BTreeMap;
 
 /// One payment as one account's history has it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -44,12 +45,15 @@ pub fn key(address: &Address, row: &HistoryRow) -> Vec<u8> {
 #[must_use]
 pub fn rows(shard: ShardAddress, writes: &[Write], reader: &dyn Reader) -> Vec<Write> {
     let mut out = Vec::new();
+    // A cut lists payments batch by batch and in payer order: every batch is decoded once, whatever the order.
+    let mut batches: BTreeMap<Digest, Option<Batch>> = BTreeMap::new();
     for write in writes {
         let Some(value) = &write.value else { continue };
         match write.column {
             Column::Payment => {
                 let Ok((digest, index, epoch)) = <(Digest, u16, Epoch)>::from_bytes(value, 64) else { continue };
-                let Some((batch, _)) = archive::batch(reader, &digest) else { continue };
+                let decoded = batches.entry(digest).or_insert_with(|| archive::batch(reader, &digest).map(|(batch, _)| batch));
+                let Some(batch) = decoded else { continue };
                 let Some(signed) = batch.payments.get(usize::from(index)) else { continue };
                 let payment = &signed.payment;
                 let payer = payment.payer.address();

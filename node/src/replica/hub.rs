@@ -5,7 +5,7 @@ use smt_consensus::{Event, Reject};
 use smt_types::header::CertifiedHeader;
 use smt_types::{Epoch, PaymentId};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 
 /// One step of a payment.
@@ -35,6 +35,28 @@ pub struct Hub {
     epochs: broadcast::Sender<EpochEvent>,
 }
 
+/// A payment being followed. Dropping it ends that, so that a client who gives up leaves nothing behind.
+#[derive(Debug)]
+pub struct Watch {
+    hub: Arc<Hub>,
+    id: PaymentId,
+    progress: mpsc::UnboundedReceiver<Progress>,
+}
+
+impl Watch {
+    /// The next step; `None` only if the hub is gone.
+    pub async fn recv(&mut self) -> Option<Progress> {
+        self.progress.recv().await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.progress.close();
+        self.hub.unwatch(&self.id);
+    }
+}
+
 impl Default for Hub {
     fn default() -> Self {
         Hub { watchers: Mutex::default(), epochs: broadcast::channel(256).0 }
@@ -47,14 +69,21 @@ impl Hub {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows a payment from now on.
-    pub fn watch(&self, id: PaymentId) -> mpsc::UnboundedReceiver<Progress> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    /// Follows a payment from now on, until the answer is dropped.
+    pub fn watch(self: &Arc<Self>, id: PaymentId) -> Watch {
+        let (sender, progress) = mpsc::unbounded_channel();
+        self.lock().by_payment.entry(id).or_default().push(sender);
+        Watch { hub: self.clone(), id, progress }
+    }
+
+    fn unwatch(&self, id: &PaymentId) {
         let mut watchers = self.lock();
-        let list = watchers.by_payment.entry(id).or_default();
-        list.retain(|other| !other.is_closed());
-        list.push(sender);
-        receiver
+        if let Some(list) = watchers.by_payment.get_mut(id) {
+            list.retain(|other| !other.is_closed());
+            if list.is_empty() {
+                watchers.by_payment.remove(id);
+            }
+        }
     }
 
     /// Follows headers of all shards.

@@ -37,7 +37,7 @@ pub enum StartError {
         source: StoreError,
     },
     /// The stored state is not what the stored header commits to.
-    #[error("the state of replica {node} in {dir} has root {got}, its header of epoch {epoch} commits to {want}", dir = dir.display())]
+    #[error("store {dir} is corrupt: the state of replica {node} has root {got}, its header of epoch {epoch} commits to {want}", dir = dir.display())]
     Root {
         /// The replica.
         node: NodeId,
@@ -127,12 +127,13 @@ pub fn open(from: StartReplica, context: &StoreContext) -> Result<Opened, StartE
     let store = Arc::new(Store::open(&from.dir, context, &identity).map_err(store_error)?);
     let mut disk = Disk::new(store.clone());
     let ledger_error = |source| StartError::Ledger { node, dir: from.dir.clone(), source };
-    let ledger = match ShardLedger::open(node.shard, &disk) {
+    // A record that cannot be read looks like none, so the disk is asked before anything is made of what was read.
+    let readable = |disk: &Disk| disk.failure().map_or(Ok(()), |source| Err(store_error(source)));
+    let opened = ShardLedger::open(node.shard, &disk);
+    readable(&disk)?;
+    let ledger = match opened {
         Ok(ledger) => ledger,
         Err(smt_ledger::LedgerError::Empty) => {
-            if let Some(source) = disk.failure() {
-                return Err(store_error(source));
-            }
             let (ledger, _) = ShardLedger::genesis(&from.genesis, node.shard).map_err(ledger_error)?;
             disk.push(ledger.writes());
             disk.commit(Durability::Synced).map_err(store_error)?;
@@ -140,13 +141,13 @@ pub fn open(from: StartReplica, context: &StoreContext) -> Result<Opened, StartE
         }
         Err(source) => return Err(ledger_error(source)),
     };
-    check_root(&from, &ledger, &disk)?;
+    let checked = check_root(&from, &ledger, &disk);
+    readable(&disk)?;
+    checked?;
     let config = Config { node, network: from.network.clone(), params: from.params.clone() };
     let replica = Replica::recover(config, Box::new(from.secrets.clone()), ledger, &disk, from.clock.now())
         .ok_or(StartError::NoSuchReplica(node))?;
-    if let Some(source) = disk.failure() {
-        return Err(store_error(source));
-    }
+    readable(&disk)?;
     Ok(Opened { from, store, replica })
 }
 
@@ -206,7 +207,6 @@ pub async fn start(
         store: store.clone(),
         gate,
         hub: hub.clone(),
-        clock: from.clock,
         status: status.clone(),
     });
     let peers = Arc::new(from.places.iter().map(|(peer, place)| (*place, *peer)).collect());
@@ -222,6 +222,7 @@ pub async fn start(
         status,
         replies: HashMap::new(),
         next_token: 0,
+        questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()
         .name(format!("core {node}"))

@@ -2,6 +2,7 @@
 //! domains and the constants of the byte layouts.
 
 mod layout;
+mod proofs;
 pub mod vector;
 
 use super::config::RpcConfig;

@@ -1,6 +1,7 @@
 //! The interface's back end: which shard a request is for, and who answers it.
 
 use super::convert::rank;
+use super::submit::after;
 use super::local::{CREDITED, Local, WAIT_CREDITED, WaitCredited};
 use crate::rpc::backend::{Backend, EventSink, Health};
 use crate::rpc::error::{ErrorKind, RpcError};
@@ -90,7 +91,7 @@ impl NodeBackend {
     }
 
     async fn submit(&self, payment: &HexBytes, wait: WaitFor, patience: Duration) -> Result<schema::Submitted, RpcError> {
-        let deadline = Instant::now() + patience;
+        let deadline = after(patience);
         let signed = crate::rpc::convert::signed_payment(payment)?;
         crate::rpc::convert::check_payment(&signed, self.local.view.genesis.network)?;
         let home = signed.payment.payer.address().shard(self.level());
@@ -110,7 +111,7 @@ impl NodeBackend {
         };
         if credited {
             let left = deadline.saturating_duration_since(Instant::now());
-            let wish = WaitCredited { id: submitted.id.clone(), timeout_ms: u32::try_from(left.as_millis()).unwrap_or(0) };
+            let wish = WaitCredited { id: submitted.id, timeout_ms: u32::try_from(left.as_millis()).unwrap_or(0) };
             let waited = if self.here(payee_shard) {
                 self.local.wait_credited(&wish).await.map(|epoch| epoch.0)
             } else {
@@ -158,7 +159,7 @@ impl Backend for NodeBackend {
     }
 
     async fn get_receipt(&self, params: schema::ById) -> Result<schema::ReceiptReply, RpcError> {
-        let id: PaymentId = params.id.clone().into();
+        let id: PaymentId = params.id.into();
         let home = crate::rpc::convert::shard(&self.find(&id).await?.shard, self.level())?;
         if self.here(home) {
             return self.local.receipt(&id).await;

@@ -76,6 +76,26 @@ impl Local {
     }
 }
 
+impl Local {
+    /// Asks one other replica, if it is connected.
+    pub(crate) async fn ask_replica<P: Serialize, R: DeserializeOwned>(
+        &self,
+        place: NodeId,
+        method: &str,
+        params: &P,
+        patience: Duration,
+    ) -> Result<R, RpcError> {
+        let unavailable = |why: String| RpcError::new(ErrorKind::ShardUnavailable, format!("replica {place}: {why}"));
+        let peer = self.view.peers.get(&place).filter(|peer| self.handle.swarm().connected().contains(peer));
+        let peer = peer.ok_or_else(|| unavailable("not connected".to_owned()))?;
+        let encode = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
+        let call = Call { method: method.to_owned(), params: serde_json::to_value(params).map_err(encode)? };
+        let body = Bytes::from(serde_json::to_vec(&call).map_err(encode)?);
+        let answer = self.handle.swarm().request(*peer, body, patience).await;
+        decode(&answer.map_err(|error| unavailable(error.to_string()))?)
+    }
+}
+
 fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
     let strange = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("strange answer of a replica: {error}"));
     match serde_json::from_slice::<Answer>(answer).map_err(strange)? {

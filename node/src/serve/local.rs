@@ -82,6 +82,9 @@ pub(crate) const CREDITED: &str = "credited";
 /// Forwarded: wait until this payment is credited.
 pub(crate) const WAIT_CREDITED: &str = "wait_credited";
 
+/// Forwarded within a shard: the receipt, from this replica's own records only.
+pub(crate) const RECEIPT: &str = "receipt";
+
 /// Rows looked through for the payment at an old slot.
 const OLD_SLOT_ROWS_MAX: usize = 4096;
 
@@ -131,6 +134,10 @@ impl Local {
             CREDITED => {
                 let id: PaymentId = params::<Hex32>(call.params)?.into();
                 reply(&self.credited_epoch(&id).map(|epoch| epoch.0))
+            }
+            RECEIPT => {
+                let (receipt, _) = self.receipt_of(&params::<schema::ById>(call.params)?.id.into()).await?;
+                reply(&schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
             }
             WAIT_CREDITED => reply(&self.wait_credited(&params(call.params)?).await?.0),
             other => Err(RpcError::new(ErrorKind::UnknownMethod, format!("{other} is not answered for other replicas"))),
@@ -235,22 +242,32 @@ impl Local {
     pub(crate) async fn transaction(&self, id: &PaymentId) -> Result<schema::Transaction, RpcError> {
         let reader = self.committed();
         let unknown = || RpcError::new(ErrorKind::UnknownTransaction, format!("no payment {id} is known"));
-        let joined = archive::payment(&reader, id);
-        let (signed, place, stage, mut epoch) = if let Some((digest, index, epoch)) = joined {
+        let mut joined = archive::payment(&reader, id);
+        let mut live = None;
+        if joined.is_none() {
+            let id = *id;
+            let found = self.handle.ask(move |replica, disk| {
+                let Some((signed, place)) = replica.find_payment(&id) else {
+                    // A cut may have taken it out of the live state since the look above.
+                    return archive::payment(disk, &id).map(Err);
+                };
+                let stage = replica.stage(disk, &signed.payment.slot(), &id)?;
+                Some(Ok((signed, place, stage)))
+            });
+            match found.await?.ok_or_else(unknown)? {
+                Ok(found) => live = Some(found),
+                Err(place) => joined = Some(place),
+            }
+        }
+        let (signed, place, stage, mut epoch) = if let Some((signed, place, stage)) = live {
+            (signed, place, convert::core_stage(stage), None)
+        } else {
+            let (digest, index, epoch) = joined.ok_or_else(unknown)?;
             let (batch, _) = archive::batch(&reader, &digest).ok_or_else(unknown)?;
             let signed = batch.payments.get(usize::from(index)).ok_or_else(unknown)?.clone();
             let certified = archive::header(&reader, self.handle.node().shard, epoch).is_some();
             let stage = if certified { Stage::Snapshotted } else { Stage::Final };
             (signed, Some((digest, index)), stage, Some(epoch))
-        } else {
-            let id = *id;
-            let found = self.handle.ask(move |replica, disk| {
-                let (signed, place) = replica.find_payment(&id)?;
-                let stage = replica.stage(disk, &signed.payment.slot(), &id)?;
-                Some((signed, place, stage))
-            });
-            let (signed, place, stage) = found.await?.ok_or_else(unknown)?;
-            (signed, place, convert::core_stage(stage), None)
         };
         if epoch.is_none() && convert::rank(stage) >= convert::rank(Stage::Final) {
             epoch = self.receipt_of(id).await.ok().map(|(_, epoch)| epoch);
@@ -281,7 +298,7 @@ impl Local {
     }
 
     pub(crate) async fn receipt(&self, id: &PaymentId) -> Result<schema::ReceiptReply, RpcError> {
-        let (receipt, _) = self.receipt_of(id).await?;
+        let receipt = self.receipt_here_or_near(id).await?;
         Ok(schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
     }
 

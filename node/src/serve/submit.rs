@@ -2,23 +2,27 @@
 
 use super::convert::{rank, reject, stage_of};
 use super::local::{Local, WaitCredited};
-use crate::replica::hub::Progress;
+use crate::replica::hub::{Progress, Watch};
 use crate::rpc::error::{ErrorKind, RpcError};
-use crate::rpc::schema::{Stage, Submitted, WaitFor};
+use super::local::RECEIPT;
+use crate::rpc::schema::{ById, ReceiptReply, Stage, Submitted, WaitFor};
 use crate::rpc::wire::{Decimal, HexBytes};
 use smt_consensus::verify::Refused;
 use smt_consensus::{Reject, archive};
-use smt_types::receipt::{AppliedPart, Receipt};
+use smt_types::receipt::{AppliedPart, MAX_RECEIPT_BYTES, Receipt};
 use smt_types::batch::BatchPath;
 use smt_types::{Bounded, Canonical, Digest, Epoch, PaymentId, SignedPayment, Slot};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout_at};
+
+/// Longest wait for a receipt of a payment that a cut already holds, and how often it is looked for.
+const RECEIPT_WAIT: Duration = Duration::from_secs(1);
+const RECEIPT_LOOK: Duration = Duration::from_millis(50);
 
 impl Local {
     /// Submits a payment whose home is this shard and waits for a stage of the payer's side (`credited` is the caller's).
     pub(crate) async fn submit_here(&self, signed: SignedPayment, wait: WaitFor, patience: Duration) -> Result<Submitted, RpcError> {
-        let deadline = Instant::now() + patience;
+        let deadline = after(patience);
         let (id, slot) = (signed.payment.id(), signed.payment.slot());
         let checked = tokio::task::block_in_place(|| self.handle.gate.payment(signed.clone()));
         let verified = checked.map_err(|refused| match refused {
@@ -37,13 +41,13 @@ impl Local {
         if rank(stage) < wanted {
             (stage, epoch) = self.follow(progress, stage, wanted, deadline).await?;
         }
-        self.submitted(id, slot, stage, epoch).await
+        self.submitted(id, slot, stage, epoch, deadline).await
     }
 
     /// Reads progress until `wanted` or the deadline.
     async fn follow(
         &self,
-        mut progress: UnboundedReceiver<Progress>,
+        mut progress: Watch,
         mut stage: Stage,
         wanted: u8,
         deadline: Instant,
@@ -107,7 +111,14 @@ impl Local {
         }
     }
 
-    async fn submitted(&self, id: PaymentId, slot: Slot, stage: Stage, epoch: Option<Epoch>) -> Result<Submitted, RpcError> {
+    async fn submitted(
+        &self,
+        id: PaymentId,
+        slot: Slot,
+        stage: Stage,
+        epoch: Option<Epoch>,
+        deadline: Instant,
+    ) -> Result<Submitted, RpcError> {
         let mut reply = Submitted {
             id: id.into(),
             stage,
@@ -115,11 +126,22 @@ impl Local {
             epoch: epoch.map(|epoch| Decimal(epoch.0)),
             receipt: None,
         };
-        if rank(stage) >= rank(Stage::Final)
-            && let Ok((receipt, final_epoch)) = self.receipt_of(&id).await
-        {
-            reply.receipt = Some(HexBytes(receipt.to_bytes()));
-            reply.epoch = reply.epoch.or(Some(Decimal(final_epoch.0)));
+        if rank(stage) >= rank(Stage::Final) {
+            // A cut can be decided before the last signature of the receipt is here.
+            let enough = deadline.min(after(RECEIPT_WAIT));
+            let found = loop {
+                match self.receipt_here_or_near(&id).await {
+                    Err(error) if error.kind == ErrorKind::NotYet && Instant::now() < enough => {
+                        tokio::time::sleep(RECEIPT_LOOK).await;
+                    }
+                    found => break found,
+                }
+            };
+            if let Ok(receipt) = found {
+                let final_epoch = receipt.applied.iter().map(|part| part.open_epoch).max();
+                reply.epoch = reply.epoch.or(final_epoch.map(|epoch| Decimal(epoch.0)));
+                reply.receipt = Some(HexBytes(receipt.to_bytes()));
+            }
         }
         Ok(reply)
     }
@@ -131,8 +153,12 @@ impl Local {
             return Ok(Some((digest, index)));
         }
         let id = *id;
-        let found = self.handle.ask(move |replica, _| replica.find_payment(&id)).await?;
-        Ok(found.and_then(|(_, place)| place))
+        let found = self.handle.ask(move |replica, disk| match replica.find_payment(&id) {
+            Some((_, place)) => place,
+            // A cut may have taken it out of the live state since the look above.
+            None => archive::payment(disk, &id).map(|(digest, index, _)| (digest, index)),
+        });
+        Ok(found.await?)
     }
 
     /// The receipt of a final payment, and the epoch it is final in.
@@ -162,21 +188,46 @@ impl Local {
         Ok((Receipt { header: batch.header, payment, path, applied: Bounded::truncated(parts) }, epoch))
     }
 
+    /// The receipt of a final payment; where this replica lacks signatures, because it was down when they were sent, from
+    /// another replica of the shard.
+    pub(crate) async fn receipt_here_or_near(&self, id: &PaymentId) -> Result<Receipt, RpcError> {
+        let lacking = match self.receipt_of(id).await {
+            Ok((receipt, _)) => return Ok(receipt),
+            Err(error) if error.kind == ErrorKind::NotYet => error,
+            Err(error) => return Err(error),
+        };
+        for place in self.view.peers.keys().filter(|place| place.shard == self.handle.node().shard) {
+            let params = ById { id: (*id).into() };
+            let Ok(reply) = self.ask_replica::<_, ReceiptReply>(*place, RECEIPT, &params, RECEIPT_WAIT).await else { continue };
+            if let Ok(receipt) = Receipt::from_bytes(&reply.receipt.0, MAX_RECEIPT_BYTES) {
+                return Ok(receipt);
+            }
+        }
+        Err(lacking)
+    }
+
     /// Waits until a payment to an account of this shard is credited: the epoch that did it.
     pub(crate) async fn wait_credited(&self, wish: &WaitCredited) -> Result<Epoch, RpcError> {
-        let id: PaymentId = wish.id.clone().into();
-        let deadline = Instant::now() + Duration::from_millis(u64::from(wish.timeout_ms));
+        let id: PaymentId = wish.id.into();
+        let deadline = after(Duration::from_millis(u64::from(wish.timeout_ms)));
         let mut progress = self.handle.hub.watch(id);
         loop {
             if let Some(epoch) = self.credited_epoch(&id) {
                 return Ok(epoch);
             }
             // Looked at again at times, because a credit may be consumed by a cut caught up on rather than announced.
-            let again = Instant::now() + Duration::from_millis(250);
+            let again = after(Duration::from_millis(250));
             if again > deadline {
                 return Err(self.too_late(Stage::Snapshotted));
             }
             drop(timeout_at(again, progress.recv()).await);
         }
     }
+}
+
+/// The instant in `wait` from now.
+pub(crate) fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    // Only a wait of centuries does not fit.
+    now.checked_add(wait).unwrap_or(now)
 }

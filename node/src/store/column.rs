@@ -40,6 +40,10 @@ pub enum Column {
     LastChange = 16,
     /// empty key → shard epochs of the newest global cut.
     GlobalCut = 17,
+    /// empty key → the newest own proposal.
+    Proposal = 18,
+    /// empty key → why this replica has stopped voting for good.
+    Retired = 19,
     /// The ledger: address → account at the newest cut.
     Account = 32,
     /// The ledger: (destination, number) big endian → credit.
@@ -81,6 +85,8 @@ impl From<smt_consensus::Column> for Column {
             Protocol::Evidence => Column::Evidence,
             Protocol::LastChange => Column::LastChange,
             Protocol::GlobalCut => Column::GlobalCut,
+            Protocol::Proposal => Column::Proposal,
+            Protocol::Retired => Column::Retired,
             Protocol::Account => Column::Account,
             Protocol::Outbox => Column::Outbox,
             Protocol::Link => Column::Link,
@@ -94,7 +100,7 @@ impl From<smt_consensus::Column> for Column {
 
 impl Column {
     /// Every column, in key order.
-    pub const ALL: [Column; 26] = [
+    pub const ALL: [Column; 28] = [
         Column::Batch,
         Column::Number,
         Column::Live,
@@ -112,6 +118,8 @@ impl Column {
         Column::Evidence,
         Column::LastChange,
         Column::GlobalCut,
+        Column::Proposal,
+        Column::Retired,
         Column::Account,
         Column::Outbox,
         Column::Link,

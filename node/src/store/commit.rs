@@ -9,8 +9,9 @@ use rocksdb::{DB, WriteBatch, WriteOptions};
 use super::wal::Mark;
 use super::{Column, StoreError};
 
-/// Largest write set, in bytes of keys and values: far below what RocksDB takes (4 GiB), far above any batch of the node.
-pub const MAX_WRITE_SET_BYTES: usize = 64 * 1024 * 1024;
+/// Largest write set, in bytes of keys and values: far below what RocksDB takes (4 GiB), and above the largest cut: the core
+/// keeps at most 262,144 payments out of cuts, at some 700 bytes each.
+pub const MAX_WRITE_SET_BYTES: usize = 1024 * 1024 * 1024;
 
 /// When a commit returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,12 @@ const IDENTITY_BYTES_MAX: usize = 256;
 const HEADER_BYTES_MAX: u64 = 4096;
 const TITLE: &str = "smt-node store";
 
-/// An exclusive hold on a store's directory, freed when dropped or when the process ends, however it ends.
+/// Name of the lock's file in its directory.
+pub(crate) const LOCK_FILE: &str = "lock";
+
+/// An exclusive hold on a directory, freed when dropped or when the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct LockFile(File);
+pub(crate) struct LockFile(File);
 
 impl Drop for LockFile {
     fn drop(&mut self) {
@@ -28,10 +31,10 @@ impl Drop for LockFile {
 
 impl LockFile {
     /// Creates `dir` if need be and locks it. The lock belongs to the open file (flock), so a second handle in this process is refused too.
-    pub(super) fn acquire(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn acquire(dir: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(dir)
             .map_err(|source| StoreError::io("create the directory", dir, source))?;
-        let path = dir.join("lock");
+        let path = dir.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -129,6 +132,7 @@ pub(super) fn read_header(dir: &Path, identity: &[u8]) -> Result<Option<Header>,
     let kept = lines
         .next()
         .and_then(|line| line.strip_prefix("identity "))
+        .filter(|kept| kept.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
         .ok_or_else(|| corrupt("no identity"))?;
     let mark = lines
         .next()

@@ -47,7 +47,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, ReadOptions};
 
 use commit::Writer;
-use files::LockFile;
+pub(crate) use files::{LOCK_FILE, LockFile};
 
 /// A key without its column byte, and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);

@@ -2,6 +2,7 @@
 
 use crate::hold;
 use crate::shape::Shape;
+use crate::store::Store;
 use crate::watch::{Check, Watch};
 use smt_consensus::archive::StoredHeader;
 use smt_consensus::global::GlobalCut;
@@ -9,7 +10,7 @@ use smt_types::batch::BatchHeader;
 use smt_types::cut::Decision;
 use smt_types::message::NodeId;
 use smt_types::{BatchNumber, DenseTime, Digest, Domain, Epoch, Header, Lamport, ReplicaIndex, ShardAddress, hash};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const CLOCKS: &str = "12 clock laws";
 
@@ -21,11 +22,11 @@ pub struct Cuts {
     /// The one header of each agreed value, from epoch 0.
     pub(super) headers: BTreeMap<ShardAddress, Vec<Header>>,
     /// Every stamp ever given, by what it stamps.
-    dense: HashMap<DenseTime, Digest>,
+    dense: BTreeMap<DenseTime, Digest>,
     /// Newest stamp per gateway.
-    gateways: HashMap<(ShardAddress, ReplicaIndex), (BatchNumber, Lamport, DenseTime)>,
+    gateways: BTreeMap<(ShardAddress, ReplicaIndex), (BatchNumber, Lamport, DenseTime)>,
     /// Newest global cut each replica has told in this life.
-    pub(crate) global: HashMap<NodeId, Vec<Epoch>>,
+    pub(crate) global: BTreeMap<NodeId, Vec<Epoch>>,
 }
 
 impl Cuts {
@@ -34,9 +35,9 @@ impl Cuts {
         Cuts {
             values: genesis.iter().map(|h| (h.shard, vec![Digest::ZERO])).collect(),
             headers: genesis.iter().map(|h| (h.shard, vec![h.clone()])).collect(),
-            dense: HashMap::new(),
-            gateways: HashMap::new(),
-            global: HashMap::new(),
+            dense: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            global: BTreeMap::new(),
         }
     }
 
@@ -52,7 +53,13 @@ impl Cuts {
         let now = (header.number, header.lamport, header.dense);
         if let Some(before) = self.gateways.insert((shard, header.gateway), now) {
             let later = before.0 >= header.number || (before.1 < header.lamport && before.2 < header.dense);
-            hold!(CLOCKS, later, "batch {} of {shard}/{} is not stamped above {before:?}", header.number, header.gateway);
+            hold!(
+                CLOCKS,
+                later,
+                "batch {} of {shard}/{} is not stamped above {before:?}",
+                header.number,
+                header.gateway
+            );
         }
         Ok(())
     }
@@ -60,7 +67,7 @@ impl Cuts {
 
 impl Watch {
     /// A replica has carried out a cut.
-    pub(super) fn cut(&mut self, node: NodeId, decision: &Decision) -> Check {
+    pub(super) fn cut(&mut self, node: NodeId, decision: &Decision, store: &Store) -> Check {
         let value = &decision.value;
         let (epoch, digest) = (value.epoch, value.digest());
         let values = &self.cuts.values[&node.shard];
@@ -74,7 +81,20 @@ impl Watch {
         for entry in value.bits.iter() {
             let Some((lamport, dense)) = self.stamps.get(&entry.header) else { continue };
             let later = *lamport < value.lamport && *dense < value.dense;
-            hold!(CLOCKS, later, "cut {epoch} of {} is stamped {:?} {:?}, its batch {lamport:?} {dense:?}", node.shard, value.lamport, value.dense);
+            hold!(
+                CLOCKS,
+                later,
+                "cut {epoch} of {} is stamped {:?} {:?}, its batch {lamport:?} {dense:?}",
+                node.shard,
+                value.lamport,
+                value.dense
+            );
+        }
+        for entry in value.bits.iter() {
+            let Some(batch) = self.batches.get(&entry.header).cloned() else { continue };
+            for index in entry.bits.iter() {
+                self.certified(node, batch[usize::from(index)].1, &entry.header, index, store)?;
+            }
         }
         self.cuts.stamp(value.dense, digest)?;
         self.carry(value)?;
@@ -90,19 +110,34 @@ impl Watch {
         let headers = &self.cuts.headers[&node.shard];
         let place = header.epoch.0 as usize;
         if let Some(known) = headers.get(place) {
-            hold!("2 confluence", known == header, "{node} computes {header:?} for an agreed cut, another replica {known:?}");
+            hold!(
+                "2 confluence",
+                known == header,
+                "{node} computes {header:?} for an agreed cut, another replica {known:?}"
+            );
             return Ok(());
         }
         let (Some(before), Some(value)) = (headers.last(), self.cuts.values[&node.shard].get(place)) else {
             return Err(("agreement", format!("{node} has a header for {} without a cut", header.epoch)));
         };
-        hold!("agreement", header.predecessor == before.digest(), "{node}: header {} has another predecessor", header.epoch);
+        hold!(
+            "agreement",
+            header.predecessor == before.digest(),
+            "{node}: header {} has another predecessor",
+            header.epoch
+        );
         let later = before.lamport < header.lamport && before.dense < header.dense && before.levels.le(&header.levels);
         hold!(CLOCKS, later, "header {} of {} is not above its predecessor", header.epoch, node.shard);
         let vector = hash::hash_of(Domain::Vector, &(before.vector, *value));
         hold!(CLOCKS, header.vector == vector, "header {} of {} has another vector", header.epoch, node.shard);
         let supply = self.model.totals[&node.shard][place].supply;
-        hold!("3 conservation", i128::from(header.supply.0) == supply, "{node}: supply {} at {}, {supply} by the plain ledger", header.supply.0, header.epoch);
+        hold!(
+            "3 conservation",
+            i128::from(header.supply.0) == supply,
+            "{node}: supply {} at {}, {supply} by the plain ledger",
+            header.supply.0,
+            header.epoch
+        );
         if let Some(headers) = self.cuts.headers.get_mut(&node.shard) {
             headers.push(header.clone());
         }
@@ -124,14 +159,24 @@ impl Watch {
             received += totals.received.values().map(|(_, sum)| sum).sum::<u128>();
             for (source, (count, _)) in &totals.received {
                 let at = cut.headers.iter().find(|h| h.shard == *source).map_or(Epoch(0), |h| h.epoch);
-                let issued = self.model.totals[source][at.0 as usize].sent.get(&header.shard).map_or(0, |(count, _)| *count);
-                hold!("4 cursor within outbox", *count <= issued, "{node}: {} has received {count} of {source}'s {issued}", header.shard);
+                let issued =
+                    self.model.totals[source][at.0 as usize].sent.get(&header.shard).map_or(0, |(count, _)| *count);
+                hold!(
+                    "4 cursor within outbox",
+                    *count <= issued,
+                    "{node}: {} has received {count} of {source}'s {issued}",
+                    header.shard
+                );
             }
         }
         let total = supply + sent as i128 - received as i128;
         let genesis = i128::from(self.shape.network.supply.0);
         hold!("3 conservation", total == genesis, "{node}: {total} on a global cut, {genesis} at genesis");
-        hold!("3 conservation", cut.supply as i128 == supply && cut.in_flight == sent - received, "{node}: sums of a global cut");
+        hold!(
+            "3 conservation",
+            cut.supply as i128 == supply && cut.in_flight == sent - received,
+            "{node}: sums of a global cut"
+        );
         hold!("4 cuts are monotone", Some(cut.epoch) == epochs.iter().min().copied(), "{node}: epoch of a global cut");
         if let Some(before) = self.cuts.global.insert(node, epochs.clone()) {
             let up = before.iter().zip(&epochs).all(|(a, b)| a <= b) && before != epochs;

@@ -4,11 +4,12 @@
 //! a payment as applied, it must be in the cut of the largest open epoch among the q smallest.
 
 use crate::hold;
+use crate::store::Store;
 use crate::watch::{Check, Watch};
 use smt_types::message::NodeId;
 use smt_types::vote::Applied;
 use smt_types::{Bitmap, Digest, Epoch, PaymentId, ReplicaIndex, ShardAddress};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const NAME: &str = "13 a final payment is in its epoch's cut";
 
@@ -16,24 +17,23 @@ const NAME: &str = "13 a final payment is in its epoch's cut";
 #[derive(Debug, Default)]
 pub struct Finals {
     /// Bits already counted.
-    seen: HashMap<(NodeId, Digest), Bitmap>,
+    seen: BTreeMap<(NodeId, Digest), Bitmap>,
     /// Per payment the smallest open epoch each replica has signed it under.
-    signed: HashMap<PaymentId, BTreeMap<ReplicaIndex, Epoch>>,
+    signed: BTreeMap<PaymentId, BTreeMap<ReplicaIndex, Epoch>>,
     /// Payments whose epoch's cut is not agreed yet.
-    due: HashMap<(ShardAddress, Epoch), Vec<PaymentId>>,
+    due: BTreeMap<(ShardAddress, Epoch), Vec<PaymentId>>,
 }
 
 impl Watch {
-    pub(super) fn applied_leaves(&mut self, from: NodeId, applied: &Applied) -> Check {
+    pub(super) fn applied_leaves(&mut self, from: NodeId, applied: &Applied, store: &Store) -> Check {
         let Some(batch) = self.batches.get(&applied.header).cloned() else {
             return Err(("validity", format!("{from} has applied a batch that nobody sent")));
         };
         let quorum = self.shape.network.committee(from.shard).map_or(usize::MAX, |c| c.quorum());
         let before = self.applied.seen.insert((from, applied.header), applied.bits.clone());
         for index in applied.bits.iter().filter(|index| before.as_ref().is_none_or(|b| !b.get(*index))) {
-            let (slot, id) = batch[usize::from(index)];
-            let certified = self.certified.get(&slot);
-            hold!("certificate on quorum", certified == Some(&id), "{from} has applied {id}, certified there is {certified:?}");
+            let (_, id) = batch[usize::from(index)];
+            self.certified(from, id, &applied.header, index, store)?;
             let signers = self.applied.signed.entry(id).or_default();
             let open = signers.entry(applied.replica).or_insert(applied.open_epoch);
             *open = (*open).min(applied.open_epoch);
@@ -68,7 +68,11 @@ impl Watch {
     fn is_joined(&self, shard: ShardAddress, id: PaymentId, epoch: Epoch) -> Check {
         let joined = self.model.joined.get(&id).copied();
         let signers = self.applied.signed.get(&id);
-        hold!(NAME, joined.is_some_and(|at| at <= epoch), "{id} of {shard} is final for {epoch} by {signers:?} and in cut {joined:?}");
+        hold!(
+            NAME,
+            joined.is_some_and(|at| at <= epoch),
+            "{id} of {shard} is final for {epoch} by {signers:?} and in cut {joined:?}"
+        );
         Ok(())
     }
 }

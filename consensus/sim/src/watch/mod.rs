@@ -18,13 +18,14 @@ pub mod states;
 
 use crate::shape::Shape;
 use crate::store::Store;
-use smt_consensus::archive::StoredHeader;
+use smt_consensus::archive::{self, StoredHeader};
 use smt_consensus::ports::{Column, Write};
 use smt_consensus::{Event, Stage};
 use smt_types::cut::Decision;
 use smt_types::message::{Message, NodeId};
-use smt_types::{Canonical, Digest, PaymentId, ReplicaIndex, ShardAddress, SignedPayment, Slot};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use smt_types::{Bitmap, Canonical, Digest, PaymentId, ReplicaIndex, ShardAddress, SignedPayment, Slot};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -78,11 +79,13 @@ pub type KnownBatch = Rc<Vec<(Slot, PaymentId)>>;
 pub struct Watch {
     pub(crate) shape: Arc<Shape>,
     /// All payments ever signed.
-    pub(crate) payments: HashMap<PaymentId, SignedPayment>,
+    pub(crate) payments: BTreeMap<PaymentId, SignedPayment>,
     /// All batches that have left their gateway.
-    pub(crate) batches: HashMap<Digest, KnownBatch>,
+    pub(crate) batches: BTreeMap<Digest, KnownBatch>,
     /// Their stamps.
-    pub(crate) stamps: HashMap<Digest, (smt_types::Lamport, smt_types::DenseTime)>,
+    pub(crate) stamps: BTreeMap<Digest, (smt_types::Lamport, smt_types::DenseTime)>,
+    /// Votes that are durable, by batch.
+    votes: BTreeMap<Digest, BTreeMap<ReplicaIndex, Bitmap>>,
     /// Payments certified anywhere, by slot.
     pub certified: BTreeMap<Slot, PaymentId>,
     /// Payments final by anyone's count.
@@ -101,9 +104,10 @@ impl Watch {
     #[must_use]
     pub fn new(shape: Arc<Shape>) -> Watch {
         Watch {
-            payments: HashMap::new(),
-            batches: HashMap::new(),
-            stamps: HashMap::new(),
+            payments: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            stamps: BTreeMap::new(),
+            votes: BTreeMap::new(),
             certified: BTreeMap::new(),
             finals: BTreeSet::new(),
             contested: BTreeSet::new(),
@@ -124,33 +128,45 @@ impl Watch {
     pub fn leaves(&mut self, from: NodeId, message: &Message, store: &Store) -> Check {
         if let Message::Batch(batch) = message {
             let digest = batch.header.digest();
-            if !self.batches.contains_key(&digest) {
+            if let Entry::Vacant(entry) = self.batches.entry(digest) {
                 let items = batch.payments.iter().map(|p| (p.payment.slot(), p.payment.id())).collect();
-                self.batches.insert(digest, Rc::new(items));
+                entry.insert(Rc::new(items));
                 self.stamps.insert(digest, (batch.header.lamport, batch.header.dense));
                 self.cuts.batch(from.shard, &batch.header)?;
             }
         }
         self.records.leaves(from, message, store)?;
         match message {
-            Message::Applied(applied) if applied.replica == from.replica => self.applied_leaves(from, applied),
+            Message::Vote(vote, _) if vote.replica == from.replica => {
+                self.votes.entry(vote.header).or_default().insert(vote.replica, vote.bits.clone());
+                Ok(())
+            }
+            Message::Certificate(certificate) => {
+                if let Some(own) = certificate.votes.iter().find(|part| part.replica == from.replica) {
+                    self.votes.entry(certificate.header).or_default().insert(own.replica, own.bits.clone());
+                }
+                Ok(())
+            }
+            Message::Applied(applied) if applied.replica == from.replica => self.applied_leaves(from, applied, store),
             Message::Report(report) if report.replica == from.replica => self.report_leaves(from, report),
             _ => Ok(()),
         }
     }
 
     /// A step's facts have become durable.
-    pub fn fact(&mut self, node: NodeId, fact: &Fact) -> Check {
+    pub fn fact(&mut self, node: NodeId, fact: &Fact, store: &Store) -> Check {
         match fact {
-            Fact::Cut(decision) => self.cut(node, decision),
+            Fact::Cut(decision) => self.cut(node, decision, store),
             Fact::Header(stored) => self.header(node, stored),
         }
     }
 
     /// An event is told.
-    pub fn event(&mut self, node: NodeId, event: &Event) -> Check {
+    pub fn event(&mut self, node: NodeId, event: &Event, store: &Store) -> Check {
         match event {
-            Event::Stage { id, stage: Stage::Certified, .. } => self.certified(*id),
+            Event::Stage { id, stage: Stage::Certified, place: (batch, index), .. } => {
+                self.certified(node, *id, batch, *index, store)
+            }
             Event::Stage { id, stage: Stage::Final, epoch, .. } => {
                 self.finals.insert(*id);
                 self.final_event(node, *id, *epoch)
@@ -163,12 +179,22 @@ impl Watch {
             Event::Credited { id, payee, amount, epoch } => {
                 let known = self.model.credited.get(id).copied();
                 let paid = self.payments.get(id).map(|p| (p.payment.payee, p.payment.amount));
-                hold!("6 exactly-once credit", known == Some((node.shard, *epoch)), "{node} credits {id} at {epoch}, the cuts say {known:?}");
-                hold!("6 exactly-once credit", paid == Some((*payee, *amount)), "{node} credits {id} otherwise than it was signed");
+                hold!(
+                    "6 exactly-once credit",
+                    known == Some((node.shard, *epoch)),
+                    "{node} credits {id} at {epoch}, the cuts say {known:?}"
+                );
+                hold!(
+                    "6 exactly-once credit",
+                    paid == Some((*payee, *amount)),
+                    "{node} credits {id} otherwise than it was signed"
+                );
                 Ok(())
             }
             Event::GlobalCut(cut) => self.global_cut(node, cut),
-            Event::SupplyMismatch { got, want, .. } => Err(("3 conservation", format!("{node}: {got} instead of {want}"))),
+            Event::SupplyMismatch { got, want, .. } => {
+                Err(("3 conservation", format!("{node}: {got} instead of {want}")))
+            }
             Event::Evidence(evidence, replica) => Err(convicted(node, evidence.kind(), *replica)),
             Event::NotVoting(reason) => Err(("honest replicas go on", format!("{node}: {reason}"))),
             Event::Forked(reason) => Err(("1 uniqueness", format!("{node} stops its cuts: {reason}"))),
@@ -176,10 +202,26 @@ impl Watch {
         }
     }
 
-    /// Invariant 1, for certificates.
-    fn certified(&mut self, id: PaymentId) -> Check {
+    /// A replica holds a payment for certified: q replicas have voted for it, each durably, and it is the only one of its
+    /// slot (invariant 1).
+    fn certified(&mut self, node: NodeId, id: PaymentId, batch: &Digest, index: u16, store: &Store) -> Check {
         let slot = self.payments.get(&id).map(|p| p.payment.slot());
         let Some(slot) = slot else { return Err(("validity", format!("{id} is certified and nobody signed it"))) };
+        if self.certified.get(&slot) == Some(&id) {
+            return Ok(());
+        }
+        let quorum = self.shape.network.committee(node.shard).map_or(usize::MAX, |c| c.quorum());
+        let votes = self.votes.entry(*batch).or_default();
+        if let Some((_, Some(own))) = archive::batch(store, batch) {
+            // Its own vote counts once it is durable, even if it has not left yet.
+            votes.insert(node.replica, own.bits);
+        }
+        let count = votes.values().filter(|bits| bits.get(index)).count();
+        hold!(
+            "certificate on quorum",
+            count >= quorum,
+            "{node} holds {id} for certified, {count} replicas voted for it"
+        );
         let first = *self.certified.entry(slot).or_insert(id);
         hold!("1 uniqueness", first == id, "{first} and {id} are certified at seq {} of {:?}", slot.seq, slot.payer);
         Ok(())

@@ -9,7 +9,7 @@ use crate::watch::{Broken, Check, KnownBatch, Watch};
 use smt_types::message::NodeId;
 use smt_types::report::{BatchBits, Report, SourceCount};
 use smt_types::{Address, CutValue, Digest, Epoch, PaymentId, Seq, ShardAddress, Slot};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,13 +44,13 @@ pub struct Model {
     /// Per shard and epoch.
     pub(super) totals: BTreeMap<ShardAddress, Vec<Totals>>,
     /// Cut of each payment.
-    pub joined: HashMap<PaymentId, Epoch>,
-    slots: HashMap<Slot, PaymentId>,
+    pub joined: BTreeMap<PaymentId, Epoch>,
+    slots: BTreeMap<Slot, PaymentId>,
     /// Where and when each payment was credited in another shard.
-    pub credited: HashMap<PaymentId, (ShardAddress, Epoch)>,
+    pub credited: BTreeMap<PaymentId, (ShardAddress, Epoch)>,
     /// Last epoch per shard that moved money.
     pub active: BTreeMap<ShardAddress, Epoch>,
-    reports: HashMap<(ShardAddress, Epoch, Digest), Vec<Report>>,
+    reports: BTreeMap<(ShardAddress, Epoch, Digest), Vec<Report>>,
 }
 
 impl Model {
@@ -67,11 +67,11 @@ impl Model {
             accounts: shape.genesis.accounts.iter().map(start).collect(),
             outboxes: BTreeMap::new(),
             totals: totals.collect(),
-            joined: HashMap::new(),
-            slots: HashMap::new(),
-            credited: HashMap::new(),
+            joined: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            credited: BTreeMap::new(),
             active: BTreeMap::new(),
-            reports: HashMap::new(),
+            reports: BTreeMap::new(),
         }
     }
 
@@ -123,7 +123,11 @@ impl Model {
                 totals.supply += i128::from(*amount);
                 self.accounts.entry(*payee).or_default().balance += i128::from(*amount);
                 let before = self.credited.insert(*id, (shard, epoch));
-                hold!("6 exactly-once credit", before.is_none(), "{id} is credited at {epoch} and before at {before:?}");
+                hold!(
+                    "6 exactly-once credit",
+                    before.is_none(),
+                    "{id} is credited at {epoch} and before at {before:?}"
+                );
             }
             totals.received.insert(source.source, (source.count, sum));
             self.active.insert(shard, epoch);
@@ -135,7 +139,13 @@ impl Model {
             self.active.insert(shard, epoch);
             let amount = i128::from(*paid);
             let payer = self.accounts.entry(slot.payer).or_default();
-            hold!("1 uniqueness", payer.next == slot.seq.0, "{id} joins cut {epoch} at {} before {}", slot.seq, payer.next);
+            hold!(
+                "1 uniqueness",
+                payer.next == slot.seq.0,
+                "{id} joins cut {epoch} at {} before {}",
+                slot.seq,
+                payer.next
+            );
             payer.next += 1;
             payer.balance -= amount;
             let home = payee.shard(self.level);
@@ -150,7 +160,12 @@ impl Model {
         }
         for slot in payments.keys() {
             let balance = self.account(&slot.payer).balance;
-            hold!("14 joins are non-negative", balance >= 0, "{:?} holds {balance} after cut {epoch} of {shard}", slot.payer);
+            hold!(
+                "14 joins are non-negative",
+                balance >= 0,
+                "{:?} holds {balance} after cut {epoch} of {shard}",
+                slot.payer
+            );
         }
         if let Some(list) = self.totals.get_mut(&shard) {
             list.push(totals);
@@ -164,8 +179,10 @@ impl Watch {
     fn joining(&self, shard: ShardAddress, bits: &[BatchBits]) -> Result<BTreeMap<Slot, Outgoing>, Broken> {
         let mut found: BTreeMap<Slot, Outgoing> = BTreeMap::new();
         for entry in bits {
-            let batch: &KnownBatch =
-                self.batches.get(&entry.header).ok_or_else(|| ("validity", format!("{shard} cuts a batch that nobody sent")))?;
+            let batch: &KnownBatch = self
+                .batches
+                .get(&entry.header)
+                .ok_or_else(|| ("validity", format!("{shard} cuts a batch that nobody sent")))?;
             for index in entry.bits.iter() {
                 let (slot, id) = batch[usize::from(index)];
                 if self.model.joined.contains_key(&id) {
@@ -182,10 +199,6 @@ impl Watch {
 
     pub(super) fn carry(&mut self, value: &CutValue) -> Check {
         let payments = self.joining(value.shard, &value.bits)?;
-        for (slot, (id, ..)) in &payments {
-            let certified = self.certified.get(slot);
-            hold!("certificate on quorum", certified == Some(id), "{id} is cut, certified there is {certified:?}");
-        }
         self.model.carry(value, &payments)
     }
 
@@ -211,7 +224,12 @@ impl Watch {
         Ok(())
     }
 
-    fn check_join<'a>(&self, from: NodeId, bits: &[BatchBits], sources: impl Iterator<Item = &'a SourceCount>) -> Check {
+    fn check_join<'a>(
+        &self,
+        from: NodeId,
+        bits: &[BatchBits],
+        sources: impl Iterator<Item = &'a SourceCount>,
+    ) -> Check {
         const NAME: &str = "14 joins are non-negative";
         let payments = self.joining(from.shard, bits)?;
         let mut change: BTreeMap<Address, i128> = BTreeMap::new();
@@ -227,7 +245,12 @@ impl Watch {
         for source in sources {
             let outbox = self.model.outboxes.get(&(source.source, from.shard)).map_or(&[][..], Vec::as_slice);
             let count = source.count as usize;
-            hold!("4 cursor within outbox", count <= outbox.len(), "{from} reports {count} credits of {}", source.source);
+            hold!(
+                "4 cursor within outbox",
+                count <= outbox.len(),
+                "{from} reports {count} credits of {}",
+                source.source
+            );
             let totals = self.model.totals[&from.shard].last();
             let done = totals.and_then(|t| t.received.get(&source.source)).map_or(0, |(count, _)| *count as usize);
             for (_, payee, amount) in outbox.get(done..count).unwrap_or_default() {

@@ -11,20 +11,18 @@ use smt_types::cut::Phase;
 use smt_types::message::{Message, NodeId};
 use smt_types::vote::{Applied, Vote};
 use smt_types::{BatchNumber, Bitmap, Canonical, Digest, Epoch, ReplicaIndex, View};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     Vote(ReplicaIndex, BatchNumber),
     Applied(Digest, Bitmap),
     Report(Epoch, View),
-    CutVote(Epoch, View, Phase2),
+    CutVote(Epoch, View, Phase),
     ViewChange(Epoch, View),
     Header(Epoch),
     Batch(BatchNumber),
 }
-
-type Phase2 = bool;
 
 const NAME: &str = "5 durable before it leaves";
 const SAME: &str = "5 same slot, same bytes";
@@ -32,7 +30,7 @@ const SAME: &str = "5 same slot, same bytes";
 /// What each replica has let out.
 #[derive(Debug, Default)]
 pub struct Records {
-    left: HashMap<(NodeId, Slot), Digest>,
+    left: BTreeMap<(NodeId, Slot), Digest>,
 }
 
 impl Records {
@@ -55,7 +53,8 @@ impl Records {
         match message {
             Message::Batch(batch) if batch.header.gateway == me => {
                 let digest = batch.header.digest();
-                let held = store.durable(Column::Batch, &digest.0).is_some_and(|bytes| bytes.starts_with(&batch.to_bytes()));
+                let held =
+                    store.durable(Column::Batch, &digest.0).is_some_and(|bytes| bytes.starts_with(&batch.to_bytes()));
                 let header = &batch.header;
                 hold!(NAME, held, "{from} sends its batch {} that a crash would lose", header.number);
                 self.once(from, Slot::Batch(header.number), digest)
@@ -73,7 +72,8 @@ impl Records {
                 self.once(from, Slot::Applied(applied.header, applied.bits.clone()), applied.digest())
             }
             Message::Report(report) if report.replica == me => {
-                let held = store.durable(Column::Report, &archive::view_key(report.epoch, report.view)) == Some(&report.to_bytes());
+                let held = store.durable(Column::Report, &archive::view_key(report.epoch, report.view))
+                    == Some(&report.to_bytes());
                 hold!(NAME, held, "{from} sends a report for {}/{} that a crash would lose", report.epoch, report.view);
                 self.once(from, Slot::Report(report.epoch, report.view), report.digest())
             }
@@ -81,19 +81,30 @@ impl Records {
                 let key = archive::phase_key(vote.epoch, vote.view, vote.phase);
                 let held = store.durable(Column::CutVote, &key) == Some(&vote.to_bytes());
                 hold!(NAME, held, "{from} sends a cut vote for {}/{} that a crash would lose", vote.epoch, vote.view);
-                self.once(from, Slot::CutVote(vote.epoch, vote.view, vote.phase == Phase::Commit), vote.digest())
+                self.once(from, Slot::CutVote(vote.epoch, vote.view, vote.phase), vote.digest())
             }
             Message::ViewChange(change, _) if change.replica == me => {
-                let held =
-                    store.durable(Column::ViewChange, &archive::view_key(change.epoch, change.view)) == Some(&change.to_bytes());
-                hold!(NAME, held, "{from} sends a view change to {}/{} that a crash would lose", change.epoch, change.view);
+                let held = store.durable(Column::ViewChange, &archive::view_key(change.epoch, change.view))
+                    == Some(&change.to_bytes());
+                hold!(
+                    NAME,
+                    held,
+                    "{from} sends a view change to {}/{} that a crash would lose",
+                    change.epoch,
+                    change.view
+                );
                 self.once(from, Slot::ViewChange(change.epoch, change.view), change.digest())
             }
             Message::HeaderSignature(signed) if signed.signature.replica == me => {
                 let epoch = signed.header.epoch;
                 let stored = store.durable(Column::OwnHeader, &archive::epoch_key(epoch));
-                let stored = stored.and_then(|bytes| StoredHeader::from_bytes(bytes, usize::MAX).ok()).and_then(|s| s.signed);
-                hold!(NAME, stored.as_ref() == Some(&**signed), "{from} sends a header signature of {epoch} that a crash would lose");
+                let stored =
+                    stored.and_then(|bytes| StoredHeader::from_bytes(bytes, usize::MAX).ok()).and_then(|s| s.signed);
+                hold!(
+                    NAME,
+                    stored.as_ref() == Some(&**signed),
+                    "{from} sends a header signature of {epoch} that a crash would lose"
+                );
                 self.once(from, Slot::Header(epoch), signed.header.digest())
             }
             _ => Ok(()),

@@ -22,7 +22,11 @@ impl Watch {
             if let Some((_, place, other)) = same {
                 for (address, _) in self.model.accounts_of(node.shard) {
                     let (a, b) = (ledger.account(address), other.account(address));
-                    hold!("2 confluence", a == b, "{node} shows {a:?} for {address:?}, {place} {b:?}, same set applied");
+                    hold!(
+                        "2 confluence",
+                        a == b,
+                        "{node} shows {a:?} for {address:?}, {place} {b:?}, same set applied"
+                    );
                 }
             } else {
                 seen.push((set, *node, ledger));

@@ -13,10 +13,10 @@ use smt_types::receipt::MAX_RECEIPT_BYTES;
 use smt_types::{Canonical, Domain, ShardAddress};
 
 /// One field of a layout: name, length (a number, or in words), meaning.
-type Field = (&'static str, Length, &'static str);
+pub(super) type Field = (&'static str, Length, &'static str);
 
 #[derive(Clone, Copy)]
-enum Length {
+pub(super) enum Length {
     Bytes(usize),
     Words(&'static str),
 }
@@ -26,16 +26,8 @@ use Length::{Bytes, Words};
 const PAYMENT: &[Field] = &[
     ("network", Bytes(4), "u32, from `smt_nodeInfo`"),
     ("payer", Bytes(32), "ed25519 public key"),
-    (
-        "seq",
-        Bytes(8),
-        "u64, the payer's own payment number, from 0, without gaps",
-    ),
-    (
-        "payee",
-        Bytes(32),
-        "address of the payee, the 32 bytes behind the bech32m text",
-    ),
+    ("seq", Bytes(8), "u64, the payer's own payment number, from 0, without gaps"),
+    ("payee", Bytes(32), "address of the payee, the 32 bytes behind the bech32m text"),
     ("amount", Bytes(8), "u64, base units, not 0"),
     ("memo length", Bytes(4), "u32, m"),
     ("memo", Words("m"), "any bytes"),
@@ -49,26 +41,14 @@ const PAYMENT: &[Field] = &[
 /// A batch header.
 const BATCH_HEADER: &[Field] = &[
     ("network", Bytes(4), "u32"),
-    (
-        "shard",
-        Bytes(5),
-        "level u8, then the word as a number in base 3, u32",
-    ),
+    ("shard", Bytes(5), "level u8, then the word as a number in base 3, u32"),
     ("committee", Bytes(32), "digest of the committee"),
-    (
-        "gateway",
-        Bytes(1),
-        "u8, index of the replica that made the batch",
-    ),
+    ("gateway", Bytes(1), "u8, index of the replica that made the batch"),
     ("number", Bytes(8), "u64, the gateway's own batch number"),
     ("root", Bytes(32), "root of the batch tree"),
     ("count", Bytes(2), "u16, payments in the batch"),
     ("lamport", Bytes(8), "u64"),
-    (
-        "dense time",
-        Bytes(17),
-        "time in µs u64, shard index u32, replica u8, counter u32",
-    ),
+    ("dense time", Bytes(17), "time in µs u64, shard index u32, replica u8, counter u32"),
 ];
 
 /// One part of a receipt.
@@ -80,11 +60,7 @@ const APPLIED_PART: &[Field] = &[
         "bitmap: number of bits u16, then bit i in byte i / 8 at position i mod 8; spare bits are 0",
     ),
     ("open epoch", Bytes(8), "u64"),
-    (
-        "signature",
-        Bytes(64),
-        "ed25519 over the digest of the applied record",
-    ),
+    ("signature", Bytes(64), "ed25519 over the digest of the applied record"),
 ];
 
 /// A snapshot header.
@@ -92,11 +68,7 @@ const HEADER: &[Field] = &[
     ("network", Bytes(4), "u32"),
     ("shard", Bytes(5), "level u8, index u32"),
     ("epoch", Bytes(8), "u64"),
-    (
-        "predecessor",
-        Bytes(32),
-        "digest of the header of the epoch before; zeros at epoch 0",
-    ),
+    ("predecessor", Bytes(32), "digest of the header of the epoch before; zeros at epoch 0"),
     ("state root", Bytes(32), "S"),
     ("supply", Bytes(8), "u64, Σ balances of the shard"),
     ("vector digest", Bytes(32), "V"),
@@ -108,30 +80,18 @@ const HEADER: &[Field] = &[
         Words("4 + 80 · level"),
         "u32 level, then per level and each of its two siblings: sent u128, received u128, epoch u64",
     ),
-    (
-        "links",
-        Bytes(32),
-        "digest of the changed cursors and outbox counts",
-    ),
+    ("links", Bytes(32), "digest of the changed cursors and outbox counts"),
 ];
 
 /// A replica in a genesis file.
 const REPLICA_KEYS: &[Field] = &[
     ("ed25519", Bytes(32), "public key"),
-    (
-        "jub",
-        Bytes(32),
-        "BabyJubJub public key, packed as circomlibjs does",
-    ),
-    (
-        "ed25519 possession",
-        Bytes(64),
-        "signature of both public keys, domain `Possession`",
-    ),
+    ("jub", Bytes(32), "BabyJubJub public key, packed as circomlibjs does"),
+    ("ed25519 possession", Bytes(64), "signature of both public keys, domain `Possession`"),
     ("jub possession", Bytes(64), "the same by the other key"),
 ];
 
-fn table(fields: &[Field]) -> String {
+pub(super) fn table(fields: &[Field]) -> String {
     let mut text = String::from("| field | bytes | meaning |\n| --- | --- | --- |\n");
     for (name, length, meaning) in fields {
         let length = match length {
@@ -145,7 +105,8 @@ fn table(fields: &[Field]) -> String {
 
 /// The section on byte formats.
 pub(super) fn formats() -> String {
-    [encoding(), keys(), payment(), receipt(), header()].concat()
+    [encoding(), keys(), payment(), receipt(), header(), super::proofs::account_proof(), super::proofs::evidence()]
+        .concat()
 }
 
 fn encoding() -> String {
@@ -159,10 +120,7 @@ fn encoding() -> String {
          | domain | context string |\n| --- | --- |\n",
     );
     for domain in Domain::ALL {
-        row(
-            &mut text,
-            &[&format!("`{domain:?}`"), &format!("`{}`", domain.context())],
-        );
+        row(&mut text, &[&format!("`{domain:?}`"), &format!("`{}`", domain.context())]);
     }
     text
 }
@@ -233,10 +191,21 @@ fn receipt() -> String {
 fn header() -> String {
     format!(
         "\n### Snapshot header\n\n{}\n\
-         Its digest is `H(Header, header)`; ed25519 signatures are over the 32 bytes of the digest. It is certified by q replicas \
-         of the committee, each with both signatures (ed25519, and EdDSA-Poseidon on BabyJubJub over the Poseidon hash of the \
-         fields, with the parameters of circomlib); epoch 0 is fixed by genesis and not signed. The digest chain through \
-         `predecessor` leads back to it.\n",
+         Its digest is `H(Header, header)`. The levels are ordered from the root's children down, the two siblings of a level by their \
+         words.\n\n\
+         **Verification** of a certified header, against the committee that genesis names for the shard (`smt_getGenesis`):\n\n\
+         1. Network, shard and committee are those of that committee, and the number of levels is the shard's level.\n\
+         2. There are exactly q signatures, replicas strictly ascending and in the committee.\n\
+         3. Each `ed25519` signature verifies over the 32 bytes of the digest, and each `jub` signature over the Poseidon digest. A \
+         client without BabyJubJub may leave the second out: q ed25519 signatures bind an honest majority all the same.\n\n\
+         Epoch 0 is fixed by genesis and not signed: its digest is taken from the genesis hash's own file. The chain of digests through \
+         `predecessor` leads back to it.\n\n\
+         *Poseidon digest*: Poseidon over the scalar field of BN254 with circomlib's parameters, of these elements in order: network, \
+         shard level, shard index, epoch, predecessor, state root, supply, vector digest, lamport, dense time (µs, shard, replica, \
+         counter), committee, per level and sibling (sent, received, epoch), links. A digest is two elements: its bytes 0–15 and 16–31 as \
+         big-endian numbers. A list of n elements is hashed as h = n; then h = Poseidon(h, the next up to 11 elements) until all are used. \
+         A `jub` signature is (R packed 32, S 32 little endian), EdDSA-Poseidon on BabyJubJub as circomlib's `EdDSAPoseidonVerifier` \
+         checks it.\n",
         table(HEADER)
     )
 }
@@ -255,18 +224,12 @@ pub(super) fn worked_example() -> String {
          can be compared.\n\n| value | |\n| --- | --- |\n",
         payment.amount,
     );
-    let shards: Vec<String> = [0, 1, 2, 9]
-        .iter()
-        .map(|level| payer.shard(*level).to_string())
-        .collect();
+    let shards: Vec<String> = [0, 1, 2, 9].iter().map(|level| payer.shard(*level).to_string()).collect();
     for (name, value) in [
         ("payer's public key", hex::encode(payment.payer.as_bytes())),
         ("payer's address", hex::encode(payer.0)),
         ("payer's address, text", address_text(&payer, Hrp::Dev).0),
-        (
-            "the same, prefix of a main network",
-            address_text(&payer, Hrp::Main).0,
-        ),
+        ("the same, prefix of a main network", address_text(&payer, Hrp::Main).0),
         ("payer's shard at levels 0, 1, 2, 9", shards.join(", ")),
         ("payee's address", hex::encode(payee.0)),
         ("payee's address, text", address_text(&payee, Hrp::Dev).0),
@@ -298,12 +261,9 @@ pub(super) fn worked_example() -> String {
     }
     let keys: serde_json::Map<_, _> = committee
         .indices()
-        .filter_map(|index| {
-            committee
-                .keys(index)
-                .map(|keys| (index.to_string(), json!(hex::encode(keys.to_bytes()))))
-        })
+        .filter_map(|index| committee.keys(index).map(|keys| (index.to_string(), json!(hex::encode(keys.to_bytes())))))
         .collect();
+    text.push_str(&super::proofs::example());
     text.push_str(&format!("\nThe replicas as genesis has them (ed25519 key, BabyJubJub key, two proofs of possession), by index:\n\n```json\n{}\n```\n", pretty(&keys.into())));
     text
 }
@@ -316,20 +276,14 @@ mod tests {
     use smt_types::{Digest, Epoch, Header, Lamport};
 
     /// Cuts `bytes` along `fields`; words have the length given for them, in order. Nothing may be left.
-    fn cut<'a>(
-        fields: &[Field],
-        bytes: &'a [u8],
-        mut words: impl Iterator<Item = usize>,
-    ) -> Vec<&'a [u8]> {
+    fn cut<'a>(fields: &[Field], bytes: &'a [u8], mut words: impl Iterator<Item = usize>) -> Vec<&'a [u8]> {
         let mut rest = bytes;
         let parts = fields.iter().map(|(name, length, _)| {
             let length = match length {
                 Bytes(count) => *count,
                 Words(_) => words.next().unwrap(),
             };
-            let (part, after) = rest
-                .split_at_checked(length)
-                .unwrap_or_else(|| panic!("{name}"));
+            let (part, after) = rest.split_at_checked(length).unwrap_or_else(|| panic!("{name}"));
             rest = after;
             part
         });
@@ -339,10 +293,7 @@ mod tests {
     }
 
     fn part<'a>(fields: &[Field], parts: &[&'a [u8]], name: &str) -> &'a [u8] {
-        let place = fields
-            .iter()
-            .position(|(field, ..)| *field == name)
-            .unwrap();
+        let place = fields.iter().position(|(field, ..)| *field == name).unwrap();
         parts.get(place).unwrap()
     }
 
@@ -352,18 +303,12 @@ mod tests {
         let bytes = signed.payment.to_bytes();
         let parts = cut(PAYMENT, &bytes, [MEMO.len()].into_iter());
         assert_eq!(part(PAYMENT, &parts, "network"), NETWORK.0.to_le_bytes());
-        assert_eq!(
-            part(PAYMENT, &parts, "payer"),
-            signed.payment.payer.as_bytes()
-        );
+        assert_eq!(part(PAYMENT, &parts, "payer"), signed.payment.payer.as_bytes());
         assert_eq!(part(PAYMENT, &parts, "payee"), signed.payment.payee.0);
         assert_eq!(part(PAYMENT, &parts, "amount"), 1_000u64.to_le_bytes());
         assert_eq!(part(PAYMENT, &parts, "memo length"), 3u32.to_le_bytes());
         assert_eq!(part(PAYMENT, &parts, "memo"), MEMO.as_bytes());
-        assert_eq!(
-            signed.to_bytes(),
-            [bytes.as_slice(), &signed.signature.0].concat()
-        );
+        assert_eq!(signed.to_bytes(), [bytes.as_slice(), &signed.signature.0].concat());
     }
 
     #[test]
@@ -371,10 +316,7 @@ mod tests {
         let receipt = vector::receipt();
         let header = receipt.header.to_bytes();
         let parts = cut(BATCH_HEADER, &header, std::iter::empty());
-        assert_eq!(
-            part(BATCH_HEADER, &parts, "committee"),
-            receipt.header.committee.0
-        );
+        assert_eq!(part(BATCH_HEADER, &parts, "committee"), receipt.header.committee.0);
         assert_eq!(part(BATCH_HEADER, &parts, "root"), receipt.header.root.0);
         assert_eq!(part(BATCH_HEADER, &parts, "count"), 2u16.to_le_bytes());
         let mut whole = header;
@@ -394,16 +336,9 @@ mod tests {
         }
         assert_eq!(whole, receipt.to_bytes());
         let committee = vector::committee();
-        let keys = committee
-            .keys(smt_types::ReplicaIndex(0))
-            .unwrap()
-            .to_bytes();
+        let keys = committee.keys(smt_types::ReplicaIndex(0)).unwrap().to_bytes();
         assert_eq!(
-            part(
-                REPLICA_KEYS,
-                &cut(REPLICA_KEYS, &keys, std::iter::empty()),
-                "ed25519"
-            ),
+            part(REPLICA_KEYS, &cut(REPLICA_KEYS, &keys, std::iter::empty()), "ed25519"),
             keys.get(..32).unwrap()
         );
     }
