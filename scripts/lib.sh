@@ -132,4 +132,5 @@ check_vectors() {
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/blake3.py
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_trie.py --check
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_types.py --check
+  PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_rpc.py node/RPC.md
 }

@@ -81,6 +81,10 @@ fn set_up_logging(filter: &str) -> Result<(), tracing_subscriber::filter::ParseE
     let quiet = if filter.contains("libp2p") { String::new() } else { "libp2p_gossipsub=error,".to_owned() };
     let filter = EnvFilter::try_new(quiet + filter)?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { logger.init() } else { logger.json().init() }
+    if std::io::stderr().is_terminal() {
+        logger.init()
+    } else {
+        logger.json().init()
+    }
     Ok(())
 }

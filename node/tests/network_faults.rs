@@ -29,7 +29,7 @@ fn caught_up(local: &Local, back: NodeId) {
     eventually(&format!("{back} at the epoch and root of its shard"), LONG, || {
         let mine = local.head(back).ok_or("it is stopped")?;
         let theirs: Vec<_> = others.iter().filter_map(|other| local.head(*other)).collect();
-        let same = theirs.iter().any(|head| *head == mine);
+        let same = theirs.contains(&mine);
         let far = theirs.iter().any(|(epoch, _)| *epoch > mine.0 + 1);
         if same && !far { Ok(()) } else { Err(format!("own {mine:?}, others {theirs:?}")) }
     });

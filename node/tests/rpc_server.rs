@@ -16,8 +16,7 @@ use smt_node::rpc::schema::{self, Event, Readiness, Topic, WaitFor};
 use smt_node::rpc::table::{self, GetAccount, GetNodeInfo, METHODS, SubmitTransaction};
 use smt_node::rpc::wire::{AddressText, Hex32, HexBytes};
 use smt_node::rpc::{
-    Backend, BindError, Client, ClientError, ErrorKind, EventSink, Health, RpcConfig, RpcError,
-    Server, bind,
+    Backend, BindError, Client, ClientError, ErrorKind, EventSink, Health, RpcConfig, RpcError, Server, bind,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,10 +43,7 @@ fn example<T: Describe + serde::de::DeserializeOwned>() -> Result<T, RpcError> {
 }
 
 impl Backend for Examples {
-    async fn submit_transaction(
-        &self,
-        params: schema::SubmitTransaction,
-    ) -> Result<schema::Submitted, RpcError> {
+    async fn submit_transaction(&self, params: schema::SubmitTransaction) -> Result<schema::Submitted, RpcError> {
         match params.wait_for() {
             // Stands for a payment that takes long: tests decide when it is done.
             WaitFor::Credited => {
@@ -62,40 +58,23 @@ impl Backend for Examples {
             _ => example(),
         }
     }
-    async fn submit_transactions(
-        &self,
-        params: schema::SubmitTransactions,
-    ) -> Result<schema::SubmittedAll, RpcError> {
-        let outcomes = params
-            .payments
-            .iter()
-            .map(|payment| match payment.0.is_empty() {
-                true => Err(RpcError::new(ErrorKind::BadEncoding, "empty")).into(),
-                false => example::<schema::Submitted>().into(),
-            });
-        Ok(schema::SubmittedAll {
-            outcomes: outcomes.collect(),
-        })
+    async fn submit_transactions(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
+        let outcomes = params.payments.iter().map(|payment| match payment.0.is_empty() {
+            true => Err(RpcError::new(ErrorKind::BadEncoding, "empty")).into(),
+            false => example::<schema::Submitted>().into(),
+        });
+        Ok(schema::SubmittedAll { outcomes: outcomes.collect() })
     }
     async fn get_account(&self, params: schema::ByAddress) -> Result<schema::Account, RpcError> {
         match params.address.0.as_str() {
-            "nobody" => Err(RpcError::new(
-                ErrorKind::UnknownAccount,
-                "nobody ever paid nobody",
-            )),
+            "nobody" => Err(RpcError::new(ErrorKind::UnknownAccount, "nobody ever paid nobody")),
             "panic" => panic!("a fault of the back end, on purpose"),
             _ => example(),
         }
     }
-    async fn get_account_history(
-        &self,
-        _: schema::AccountHistory,
-    ) -> Result<schema::History, RpcError> {
+    async fn get_account_history(&self, _: schema::AccountHistory) -> Result<schema::History, RpcError> {
         let entry: schema::HistoryEntry = example()?;
-        Ok(schema::History {
-            entries: vec![entry; 4_000],
-            next: None,
-        })
+        Ok(schema::History { entries: vec![entry; 4_000], next: None })
     }
     async fn get_transaction(&self, _: schema::ById) -> Result<schema::Transaction, RpcError> {
         example()
@@ -119,10 +98,7 @@ impl Backend for Examples {
         example()
     }
     async fn faucet(&self, _: schema::Faucet) -> Result<schema::Submitted, RpcError> {
-        Err(RpcError::new(
-            ErrorKind::NotAvailable,
-            "this network has no faucet",
-        ))
+        Err(RpcError::new(ErrorKind::NotAvailable, "this network has no faucet"))
     }
     async fn node_info(&self, _: schema::Empty) -> Result<schema::NodeInfo, RpcError> {
         example()
@@ -132,24 +108,14 @@ impl Backend for Examples {
     }
     async fn subscribe(&self, request: schema::Subscribe, sink: EventSink) -> Result<(), RpcError> {
         if request.topic == Topic::Account {
-            return Err(RpcError::new(
-                ErrorKind::UnknownAccount,
-                "nobody ever paid it",
-            ));
+            return Err(RpcError::new(ErrorKind::UnknownAccount, "nobody ever paid it"));
         }
         self.sinks.lock().unwrap().push(sink);
         Ok(())
     }
     fn health(&self) -> Health {
         let reasons = self.not_ready.lock().unwrap().clone();
-        Health {
-            readiness: if reasons.is_empty() {
-                Readiness::Ready
-            } else {
-                Readiness::NoQuorum
-            },
-            reasons,
-        }
+        Health { readiness: if reasons.is_empty() { Readiness::Ready } else { Readiness::NoQuorum }, reasons }
     }
 }
 
@@ -175,21 +141,13 @@ fn raw(addr: SocketAddr, request: &[u8]) -> (u16, String) {
     stream.read_to_end(&mut answer).unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(
-        !head.to_ascii_lowercase().contains("access-control"),
-        "{head}"
-    );
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        body.to_owned(),
-    )
+    assert!(!head.to_ascii_lowercase().contains("access-control"), "{head}");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
@@ -210,16 +168,8 @@ fn call(addr: SocketAddr, method: &str, params: Value) -> Value {
 fn kind(reply: &Value) -> ErrorKind {
     let error = &reply["error"];
     assert_eq!(reply["jsonrpc"], "2.0", "{reply}");
-    assert!(
-        reply.get("id").is_some() && reply.get("result").is_none(),
-        "{reply}"
-    );
-    assert!(
-        error["message"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty()),
-        "{reply}"
-    );
+    assert!(reply.get("id").is_some() && reply.get("result").is_none(), "{reply}");
+    assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{reply}");
     assert!(error["data"]["retryable"].is_boolean(), "{reply}");
     let kind = ErrorKind::from_word(error["data"]["kind"].as_str().unwrap()).unwrap();
     assert_eq!(error["code"], kind.code(), "{reply}");
@@ -231,23 +181,15 @@ fn post_kind(addr: SocketAddr, body: &[u8]) -> (u16, ErrorKind) {
     (status, kind(&serde_json::from_str(&reply).unwrap()))
 }
 
-type Socket =
-    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn socket(addr: SocketAddr) -> Socket {
-    tokio_tungstenite::connect_async(format!("ws://{addr}/"))
-        .await
-        .unwrap()
-        .0
+    tokio_tungstenite::connect_async(format!("ws://{addr}/")).await.unwrap().0
 }
 
 async fn next(socket: &mut Socket) -> Value {
     loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
         match message {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
             Message::Close(_) => return json!("closed"),
@@ -257,8 +199,7 @@ async fn next(socket: &mut Socket) -> Value {
 }
 
 async fn ask(socket: &mut Socket, method: &str, params: Value) -> Value {
-    let body =
-        json!({ "jsonrpc": "2.0", "id": "q", "method": method, "params": params }).to_string();
+    let body = json!({ "jsonrpc": "2.0", "id": "q", "method": method, "params": params }).to_string();
     socket.send(Message::text(body)).await.unwrap();
     next(socket).await
 }
@@ -271,40 +212,21 @@ fn epoch_event() -> Event {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_of_the_table_is_served_and_takes_its_example() {
-    let (server, _backend) = start(RpcConfig {
-        response_bytes_max: 64 << 20,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { response_bytes_max: 64 << 20, ..RpcConfig::default() });
     for row in METHODS {
         let reply = call(server.local_addr(), row.name, (row.params.example)());
         if row.name == "smt_faucet" || row.websocket_only || row.name == "smt_subscribe" {
-            assert!(
-                [ErrorKind::NotAvailable, ErrorKind::InvalidParams].contains(&kind(&reply)),
-                "{reply}"
-            );
+            assert!([ErrorKind::NotAvailable, ErrorKind::InvalidParams].contains(&kind(&reply)), "{reply}");
         } else {
             (row.reply.decodes)(reply["result"].clone()).unwrap();
         }
     }
     let discovered = call(server.local_addr(), "rpc.discover", json!([]));
-    let names: Vec<_> = discovered["result"]["methods"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|m| m["name"].as_str())
-        .collect();
-    assert_eq!(
-        names,
-        METHODS.iter().map(|row| Some(row.name)).collect::<Vec<_>>()
-    );
-    let (status, page) = raw(
-        server.local_addr(),
-        &request("GET", "/openrpc.json", "host: [::1]:80\r\n", b""),
-    );
-    assert_eq!(
-        (status, serde_json::from_str::<Value>(&page).unwrap()),
-        (200, discovered["result"].clone())
-    );
+    let names: Vec<_> =
+        discovered["result"]["methods"].as_array().unwrap().iter().map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, METHODS.iter().map(|row| Some(row.name)).collect::<Vec<_>>());
+    let (status, page) = raw(server.local_addr(), &request("GET", "/openrpc.json", "host: [::1]:80\r\n", b""));
+    assert_eq!((status, serde_json::from_str::<Value>(&page).unwrap()), (200, discovered["result"].clone()));
 }
 
 #[test]
@@ -312,20 +234,10 @@ fn rpc_md_is_generated_from_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/RPC.md");
     let written = std::fs::read_to_string(path).unwrap();
     let generated = smt_node::rpc::doc::markdown();
-    let line = written
-        .lines()
-        .zip(generated.lines())
-        .position(|(a, b)| a != b);
-    assert!(
-        written == generated,
-        "RPC.md differs from line {line:?} on: run `smt-node rpc-doc > node/RPC.md`"
-    );
+    let line = written.lines().zip(generated.lines()).position(|(a, b)| a != b);
+    assert!(written == generated, "RPC.md differs from line {line:?} on: run `smt-node rpc-doc > node/RPC.md`");
     for row in METHODS {
-        assert!(
-            written.contains(&format!("### `{}`", row.name)),
-            "{}",
-            row.name
-        );
+        assert!(written.contains(&format!("### `{}`", row.name)), "{}", row.name);
     }
     for kind in ErrorKind::ALL {
         assert!(written.contains(&format!("| `{kind}` |")), "{kind}");
@@ -336,11 +248,7 @@ fn rpc_md_is_generated_from_the_table() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_requests_have_their_kinds() {
-    let (server, _backend) = start(RpcConfig {
-        request_bytes_max: 4_096,
-        batch_calls_max: 3,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { request_bytes_max: 4_096, batch_calls_max: 3, ..RpcConfig::default() });
     let addr = server.local_addr();
     let ok = r#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#;
     let batch = |count: usize| format!("[{}]", vec![ok; count].join(","));
@@ -352,54 +260,19 @@ async fn bad_requests_have_their_kinds() {
         (deep.as_str(), 200, ErrorKind::MalformedJson),
         ("[]", 200, ErrorKind::InvalidRequest),
         ("7", 200, ErrorKind::InvalidRequest),
-        (
-            r#"{"id":1,"method":"smt_nodeInfo"}"#,
-            200,
-            ErrorKind::InvalidRequest,
-        ),
-        (
-            r#"{"jsonrpc":"1.0","id":1,"method":"smt_nodeInfo"}"#,
-            200,
-            ErrorKind::InvalidRequest,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":{},"method":"smt_nodeInfo"}"#,
-            200,
-            ErrorKind::InvalidRequest,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
-            200,
-            ErrorKind::InvalidRequest,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"smt_nothing"}"#,
-            200,
-            ErrorKind::UnknownMethod,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo","params":[1]}"#,
-            200,
-            ErrorKind::InvalidParams,
-        ),
+        (r#"{"id":1,"method":"smt_nodeInfo"}"#, 200, ErrorKind::InvalidRequest),
+        (r#"{"jsonrpc":"1.0","id":1,"method":"smt_nodeInfo"}"#, 200, ErrorKind::InvalidRequest),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"smt_nodeInfo"}"#, 200, ErrorKind::InvalidRequest),
+        (r#"{"jsonrpc":"2.0","id":1,"method":5}"#, 200, ErrorKind::InvalidRequest),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"smt_nothing"}"#, 200, ErrorKind::UnknownMethod),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo","params":[1]}"#, 200, ErrorKind::InvalidParams),
         (&batch(4), 200, ErrorKind::BatchTooLarge),
         (&" ".repeat(4_097), 413, ErrorKind::BodyTooLarge),
         (&" ".repeat(4_096 * 12), 413, ErrorKind::BodyTooLarge),
     ] {
-        assert_eq!(
-            post_kind(addr, body.as_bytes()),
-            (status, expected),
-            "{body:.80}"
-        );
+        assert_eq!(post_kind(addr, body.as_bytes()), (status, expected), "{body:.80}");
     }
-    assert_eq!(
-        serde_json::from_str::<Value>(&post(addr, batch(3).as_bytes()).1)
-            .unwrap()
-            .as_array()
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(serde_json::from_str::<Value>(&post(addr, batch(3).as_bytes()).1).unwrap().as_array().unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -407,127 +280,29 @@ async fn bad_parameters_have_their_kinds_and_name_the_field() {
     let (server, _backend) = start(RpcConfig::default());
     let id = "00".repeat(32);
     for (method, params, expected, named) in [
-        (
-            "smt_getAccount",
-            json!({}),
-            ErrorKind::InvalidParams,
-            "address",
-        ),
-        (
-            "smt_getAccount",
-            json!({"address": 5}),
-            ErrorKind::InvalidParams,
-            "address: ",
-        ),
-        (
-            "smt_getAccount",
-            json!({"address": "x", "epoch": "1"}),
-            ErrorKind::InvalidParams,
-            "epoch",
-        ),
-        (
-            "smt_getReceipt",
-            json!({"id": "zz"}),
-            ErrorKind::BadEncoding,
-            "id: ",
-        ),
-        (
-            "smt_submitTransaction",
-            json!({"payment": "0"}),
-            ErrorKind::BadEncoding,
-            "payment: ",
-        ),
-        (
-            "smt_submitTransaction",
-            json!({"payment": "00", "wait": "proven"}),
-            ErrorKind::InvalidParams,
-            "wait: ",
-        ),
-        (
-            "smt_submitTransaction",
-            json!({"payment": "00", "timeout_ms": 60_001}),
-            ErrorKind::InvalidParams,
-            "60001",
-        ),
-        (
-            "smt_submitTransaction",
-            json!({"payment": "00", "timeout_ms": -1}),
-            ErrorKind::InvalidParams,
-            "timeout_ms",
-        ),
-        (
-            "smt_submitTransactions",
-            json!({"payments": []}),
-            ErrorKind::InvalidParams,
-            "0 items",
-        ),
-        (
-            "smt_submitTransactions",
-            json!({"payments": vec!["00"; 1_025]}),
-            ErrorKind::InvalidParams,
-            "1025",
-        ),
-        (
-            "smt_getAccountHistory",
-            json!({"address": "x", "limit": 101}),
-            ErrorKind::InvalidParams,
-            "101",
-        ),
-        (
-            "smt_getSnapshot",
-            json!({"shard": "0", "epoch": 1}),
-            ErrorKind::InvalidParams,
-            "epoch: ",
-        ),
-        (
-            "smt_getSnapshot",
-            json!({"shard": "0", "epoch": "01"}),
-            ErrorKind::InvalidParams,
-            "epoch: ",
-        ),
-        (
-            "smt_faucet",
-            json!({"address": "x", "amount": "18446744073709551616"}),
-            ErrorKind::InvalidParams,
-            "amount: ",
-        ),
-        (
-            "smt_subscribe",
-            json!({"topic": "epochs", "id": id}),
-            ErrorKind::InvalidParams,
-            "epochs",
-        ),
-        (
-            "smt_subscribe",
-            json!({"topic": "account"}),
-            ErrorKind::InvalidParams,
-            "address",
-        ),
-        (
-            "smt_subscribe",
-            json!({"topic": "epochs"}),
-            ErrorKind::NotAvailable,
-            "ws://",
-        ),
-        (
-            "smt_unsubscribe",
-            json!({"subscription": "1"}),
-            ErrorKind::NotAvailable,
-            "ws://",
-        ),
-        (
-            "smt_getAccount",
-            json!({"address": "nobody"}),
-            ErrorKind::UnknownAccount,
-            "nobody",
-        ),
+        ("smt_getAccount", json!({}), ErrorKind::InvalidParams, "address"),
+        ("smt_getAccount", json!({"address": 5}), ErrorKind::InvalidParams, "address: "),
+        ("smt_getAccount", json!({"address": "x", "epoch": "1"}), ErrorKind::InvalidParams, "epoch"),
+        ("smt_getReceipt", json!({"id": "zz"}), ErrorKind::BadEncoding, "id: "),
+        ("smt_submitTransaction", json!({"payment": "0"}), ErrorKind::BadEncoding, "payment: "),
+        ("smt_submitTransaction", json!({"payment": "00", "wait": "proven"}), ErrorKind::InvalidParams, "wait: "),
+        ("smt_submitTransaction", json!({"payment": "00", "timeout_ms": 60_001}), ErrorKind::InvalidParams, "60001"),
+        ("smt_submitTransaction", json!({"payment": "00", "timeout_ms": -1}), ErrorKind::InvalidParams, "timeout_ms"),
+        ("smt_submitTransactions", json!({"payments": []}), ErrorKind::InvalidParams, "0 items"),
+        ("smt_submitTransactions", json!({"payments": vec!["00"; 1_025]}), ErrorKind::InvalidParams, "1025"),
+        ("smt_getAccountHistory", json!({"address": "x", "limit": 101}), ErrorKind::InvalidParams, "101"),
+        ("smt_getSnapshot", json!({"shard": "0", "epoch": 1}), ErrorKind::InvalidParams, "epoch: "),
+        ("smt_getSnapshot", json!({"shard": "0", "epoch": "01"}), ErrorKind::InvalidParams, "epoch: "),
+        ("smt_faucet", json!({"address": "x", "amount": "18446744073709551616"}), ErrorKind::InvalidParams, "amount: "),
+        ("smt_subscribe", json!({"topic": "epochs", "id": id}), ErrorKind::InvalidParams, "epochs"),
+        ("smt_subscribe", json!({"topic": "account"}), ErrorKind::InvalidParams, "address"),
+        ("smt_subscribe", json!({"topic": "epochs"}), ErrorKind::NotAvailable, "ws://"),
+        ("smt_unsubscribe", json!({"subscription": "1"}), ErrorKind::NotAvailable, "ws://"),
+        ("smt_getAccount", json!({"address": "nobody"}), ErrorKind::UnknownAccount, "nobody"),
     ] {
         let reply = call(server.local_addr(), method, params.clone());
         assert_eq!(kind(&reply), expected, "{method} {params:.60} {reply}");
-        assert!(
-            reply["error"]["message"].as_str().unwrap().contains(named),
-            "{reply}"
-        );
+        assert!(reply["error"]["message"].as_str().unwrap().contains(named), "{reply}");
     }
 }
 
@@ -564,10 +339,7 @@ async fn web_pages_and_rebound_names_are_kept_out() {
     }
     let upgrade = "host: evil.example\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-    assert_eq!(
-        raw(server.local_addr(), &request("GET", "/", upgrade, b"")).0,
-        403
-    );
+    assert_eq!(raw(server.local_addr(), &request("GET", "/", upgrade, b"")).0, 403);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -577,33 +349,15 @@ async fn other_paths_and_health() {
     let get = |path: &str| raw(addr, &request("GET", path, "host: localhost\r\n", b""));
     assert_eq!(get("/livez").0, 200);
     assert_eq!(get("/readyz").0, 200);
-    backend
-        .not_ready
-        .lock()
-        .unwrap()
-        .push("2 of 3 replicas of shard 0.1 do not answer".into());
+    backend.not_ready.lock().unwrap().push("2 of 3 replicas of shard 0.1 do not answer".into());
     let (status, reply) = get("/readyz");
     let reply: Value = serde_json::from_str(&reply).unwrap();
-    assert_eq!(
-        (status, &reply["readiness"], &reply["ready"]),
-        (503, &json!("no_quorum"), &json!(false))
-    );
-    assert_eq!(
-        reply["reasons"][0],
-        "2 of 3 replicas of shard 0.1 do not answer"
-    );
+    assert_eq!((status, &reply["readiness"], &reply["ready"]), (503, &json!("no_quorum"), &json!(false)));
+    assert_eq!(reply["reasons"][0], "2 of 3 replicas of shard 0.1 do not answer");
     assert_eq!(get("/").0, 400);
-    for (method, path, status) in [
-        ("GET", "/nothing", 404),
-        ("POST", "/livez", 405),
-        ("OPTIONS", "/", 405),
-    ] {
+    for (method, path, status) in [("GET", "/nothing", 404), ("POST", "/livez", 405), ("OPTIONS", "/", 405)] {
         let (got, reply) = raw(addr, &request(method, path, "host: localhost\r\n", b""));
-        assert_eq!(
-            (got, kind(&serde_json::from_str(&reply).unwrap())),
-            (status, ErrorKind::InvalidRequest),
-            "{path}"
-        );
+        assert_eq!((got, kind(&serde_json::from_str(&reply).unwrap())), (status, ErrorKind::InvalidRequest), "{path}");
     }
 }
 
@@ -611,21 +365,14 @@ async fn other_paths_and_health() {
 async fn notifications_get_no_reply_and_batches_keep_their_order() {
     let (server, _backend) = start(RpcConfig::default());
     let silent = r#"{"jsonrpc":"2.0","method":"smt_nodeInfo"}"#;
-    assert_eq!(
-        post(server.local_addr(), silent.as_bytes()),
-        (204, String::new())
-    );
+    assert_eq!(post(server.local_addr(), silent.as_bytes()), (204, String::new()));
     let mixed = format!(
         r#"[{silent},{{"jsonrpc":"2.0","id":"a","method":"smt_nodeInfo"}},1,{{"jsonrpc":"2.0","id":null,"method":"x"}}]"#
     );
-    let replies: Value =
-        serde_json::from_str(&post(server.local_addr(), mixed.as_bytes()).1).unwrap();
+    let replies: Value = serde_json::from_str(&post(server.local_addr(), mixed.as_bytes()).1).unwrap();
     let replies = replies.as_array().unwrap();
     assert_eq!(replies.len(), 3);
-    assert_eq!(
-        (&replies[0]["id"], replies[0].get("error")),
-        (&json!("a"), None)
-    );
+    assert_eq!((&replies[0]["id"], replies[0].get("error")), (&json!("a"), None));
     assert_eq!(kind(&replies[1]), ErrorKind::InvalidRequest);
     assert_eq!(kind(&replies[2]), ErrorKind::UnknownMethod);
 }
@@ -633,42 +380,18 @@ async fn notifications_get_no_reply_and_batches_keep_their_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_of_the_back_end_costs_one_call() {
     let (server, _backend) = start(RpcConfig::default());
-    let reply = call(
-        server.local_addr(),
-        "smt_getAccount",
-        json!({"address": "panic"}),
-    );
+    let reply = call(server.local_addr(), "smt_getAccount", json!({"address": "panic"}));
     assert_eq!(kind(&reply), ErrorKind::Internal);
-    assert!(
-        call(
-            server.local_addr(),
-            "smt_getAccount",
-            json!({"address": "x"})
-        )
-        .get("result")
-        .is_some()
-    );
+    assert!(call(server.local_addr(), "smt_getAccount", json!({"address": "x"})).get("result").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_replies_and_slow_calls_are_cut_off() {
-    let config = RpcConfig {
-        response_bytes_max: 10_000,
-        call_timeout_ms: 50,
-        ..RpcConfig::default()
-    };
+    let config = RpcConfig { response_bytes_max: 10_000, call_timeout_ms: 50, ..RpcConfig::default() };
     let (server, _backend) = start(config);
-    let reply = call(
-        server.local_addr(),
-        "smt_getAccountHistory",
-        json!({"address": "x"}),
-    );
+    let reply = call(server.local_addr(), "smt_getAccountHistory", json!({"address": "x"}));
     assert_eq!(kind(&reply), ErrorKind::ResponseTooLarge);
-    let reply = call(
-        server.local_addr(),
-        "smt_submitTransaction",
-        json!({"payment": "00", "wait": "credited"}),
-    );
+    let reply = call(server.local_addr(), "smt_submitTransaction", json!({"payment": "00", "wait": "credited"}));
     assert_eq!(kind(&reply), ErrorKind::Timeout);
     let item = r#"{"jsonrpc":"2.0","id":5,"method":"smt_nodeInfo"}"#;
     let batch = format!("[{}]", vec![item; 50].join(","));
@@ -682,50 +405,23 @@ async fn long_replies_and_slow_calls_are_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rate_is_limited_by_cost() {
     // One unit a second, saved up for one second: after a call this dear the next comes too early.
-    let config = RpcConfig {
-        rate_loopback_per_s: 1,
-        rate_burst_ms: 1_000,
-        ..RpcConfig::default()
-    };
+    let config = RpcConfig { rate_loopback_per_s: 1, rate_burst_ms: 1_000, ..RpcConfig::default() };
     let (server, _backend) = start(config);
     let payments = json!({"payments": vec!["00"; 1_000]});
-    assert!(
-        call(server.local_addr(), "smt_submitTransactions", payments)
-            .get("result")
-            .is_some()
-    );
+    assert!(call(server.local_addr(), "smt_submitTransactions", payments).get("result").is_some());
     let reply = call(server.local_addr(), "smt_nodeInfo", json!({}));
     assert_eq!(kind(&reply), ErrorKind::RateLimited);
-    let wait: u64 = reply["error"]["data"]["details"]["retry_after_ms"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(
-        (9_000_000..=10_000_000).contains(&wait),
-        "1,000 payments cost 10,000 units: {wait} ms"
-    );
-    assert_eq!(
-        post_kind(server.local_addr(), b"{"),
-        (200, ErrorKind::RateLimited)
-    );
+    let wait: u64 = reply["error"]["data"]["details"]["retry_after_ms"].as_str().unwrap().parse().unwrap();
+    assert!((9_000_000..=10_000_000).contains(&wait), "1,000 payments cost 10,000 units: {wait} ms");
+    assert_eq!(post_kind(server.local_addr(), b"{"), (200, ErrorKind::RateLimited));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_limited_and_places_are_given_back() {
-    let (server, _backend) = start(RpcConfig {
-        connections_max: 1,
-        header_timeout_ms: 60_000,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { connections_max: 1, header_timeout_ms: 60_000, ..RpcConfig::default() });
     let addr = server.local_addr();
     let mut socket = socket(addr).await;
-    assert!(
-        ask(&mut socket, "smt_nodeInfo", json!({}))
-            .await
-            .get("result")
-            .is_some()
-    );
+    assert!(ask(&mut socket, "smt_nodeInfo", json!({})).await.get("result").is_some());
     let body = br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#;
     assert_eq!(post_kind(addr, body), (503, ErrorKind::TooManyConnections));
     drop(socket);
@@ -738,55 +434,32 @@ async fn connections_are_limited_and_places_are_given_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_request_does_not_hold_a_place() {
-    let (server, _backend) = start(RpcConfig {
-        header_timeout_ms: 100,
-        body_timeout_ms: 100,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { header_timeout_ms: 100, body_timeout_ms: 100, ..RpcConfig::default() });
     let mut stream = connect(server.local_addr());
     stream.write_all(b"POST / HTTP/1.1\r\nhost: local").unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    let half =
-        b"POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
+    let half = b"POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
     let (status, reply) = raw(server.local_addr(), half);
-    assert_eq!(
-        (status, kind(&serde_json::from_str(&reply).unwrap())),
-        (408, ErrorKind::Timeout)
-    );
+    assert_eq!((status, kind(&serde_json::from_str(&reply).unwrap())), (408, ErrorKind::Timeout));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_client_that_never_reads_does_not_hold_a_place() {
-    let config = RpcConfig {
-        connections_max: 1,
-        write_timeout_ms: 100,
-        response_bytes_max: 64 << 20,
-        ..RpcConfig::default()
-    };
+    let config =
+        RpcConfig { connections_max: 1, write_timeout_ms: 100, response_bytes_max: 64 << 20, ..RpcConfig::default() };
     let (server, _backend) = start(config);
     let mut stream = connect(server.local_addr());
-    stream
-        .set_write_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
-    let body =
-        br#"{"jsonrpc":"2.0","id":1,"method":"smt_getAccountHistory","params":{"address":"x"}}"#;
-    let head = format!(
-        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let body = br#"{"jsonrpc":"2.0","id":1,"method":"smt_getAccountHistory","params":{"address":"x"}}"#;
+    let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     for _ in 0..60 {
         if stream.write_all(&[head.as_bytes(), body].concat()).is_err() {
             break;
         }
     }
     let start = Instant::now();
-    while post(
-        server.local_addr(),
-        br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#,
-    )
-    .0 != 200
-    {
+    while post(server.local_addr(), br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#).0 != 200 {
         assert!(start.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -812,10 +485,7 @@ fn busy_port_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_start_deliver_and_end() {
-    let (server, backend) = start(RpcConfig {
-        subscriptions_max: 2,
-        ..RpcConfig::default()
-    });
+    let (server, backend) = start(RpcConfig { subscriptions_max: 2, ..RpcConfig::default() });
     let mut socket = socket(server.local_addr()).await;
     let first = ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"})).await["result"]["subscription"].clone();
     let second = ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"})).await["result"]["subscription"].clone();
@@ -827,24 +497,11 @@ async fn subscriptions_start_deliver_and_end() {
     let notification = next(&mut socket).await;
     assert_eq!(notification["method"], "smt_subscription");
     assert_eq!(notification["params"]["subscription"], first);
-    assert_eq!(
-        notification["params"]["event"],
-        schema::EpochEvent::example()
-    );
+    assert_eq!(notification["params"]["event"], schema::EpochEvent::example());
 
-    let ended = ask(
-        &mut socket,
-        "smt_unsubscribe",
-        json!({"subscription": first}),
-    )
-    .await;
+    let ended = ask(&mut socket, "smt_unsubscribe", json!({"subscription": first})).await;
     assert_eq!(ended["result"]["removed"], true);
-    let again = ask(
-        &mut socket,
-        "smt_unsubscribe",
-        json!({"subscription": first}),
-    )
-    .await;
+    let again = ask(&mut socket, "smt_unsubscribe", json!({"subscription": first})).await;
     assert_eq!(again["result"]["removed"], false);
     let start = Instant::now();
     while !sinks[0].is_closed() {
@@ -854,19 +511,9 @@ async fn subscriptions_start_deliver_and_end() {
     assert!(!sinks[0].send(epoch_event()));
 
     // A place is free again, and a refused subscription does not keep one.
-    let refused = ask(
-        &mut socket,
-        "smt_subscribe",
-        json!({"topic": "account", "address": "nobody"}),
-    )
-    .await;
+    let refused = ask(&mut socket, "smt_subscribe", json!({"topic": "account", "address": "nobody"})).await;
     assert_eq!(kind(&refused), ErrorKind::UnknownAccount);
-    assert!(
-        ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"}))
-            .await
-            .get("result")
-            .is_some()
-    );
+    assert!(ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"})).await.get("result").is_some());
 
     drop(sinks);
     backend.sinks.lock().unwrap().clear();
@@ -876,17 +523,13 @@ async fn subscriptions_start_deliver_and_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_reader_gets_what_was_queued_and_then_the_reason() {
-    let (server, backend) = start(RpcConfig {
-        subscription_queue_max: 8,
-        ..RpcConfig::default()
-    });
+    let (server, backend) = start(RpcConfig { subscription_queue_max: 8, ..RpcConfig::default() });
     let mut socket = socket(server.local_addr()).await;
     ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"})).await;
     let sink = backend.sinks.lock().unwrap()[0].clone();
     let mut sent = 0u64;
     loop {
-        let mut event: schema::EpochEvent =
-            serde_json::from_value(schema::EpochEvent::example()).unwrap();
+        let mut event: schema::EpochEvent = serde_json::from_value(schema::EpochEvent::example()).unwrap();
         event.epoch.0 = sent;
         if !sink.send(Event::Epoch(event)) {
             break;
@@ -896,20 +539,12 @@ async fn slow_reader_gets_what_was_queued_and_then_the_reason() {
     }
     assert!(sink.is_closed());
     for epoch in 0..sent {
-        assert_eq!(
-            next(&mut socket).await["params"]["event"]["epoch"],
-            epoch.to_string()
-        );
+        assert_eq!(next(&mut socket).await["params"]["event"]["epoch"], epoch.to_string());
     }
     let closed = next(&mut socket).await;
     assert_eq!(closed["params"]["closed"], "slow_reader");
     // The connection goes on.
-    assert!(
-        ask(&mut socket, "smt_nodeInfo", json!({}))
-            .await
-            .get("result")
-            .is_some()
-    );
+    assert!(ask(&mut socket, "smt_nodeInfo", json!({})).await.get("result").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -922,20 +557,14 @@ async fn reader_that_takes_no_bytes_loses_the_connection() {
         ..RpcConfig::default()
     });
     let mut socket = socket(server.local_addr()).await;
-    let body =
-        r#"{"jsonrpc":"2.0","id":1,"method":"smt_getAccountHistory","params":{"address":"x"}}"#;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"smt_getAccountHistory","params":{"address":"x"}}"#;
     for _ in 0..60 {
         if socket.send(Message::text(body)).await.is_err() {
             break;
         }
     }
     let start = Instant::now();
-    while post(
-        server.local_addr(),
-        br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#,
-    )
-    .0 != 200
-    {
+    while post(server.local_addr(), br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#).0 != 200 {
         assert!(start.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -943,59 +572,34 @@ async fn reader_that_takes_no_bytes_loses_the_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socket_errors_have_kinds_and_do_not_end_it() {
-    let (server, _backend) = start(RpcConfig {
-        request_bytes_max: 1_000,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { request_bytes_max: 1_000, ..RpcConfig::default() });
     let mut socket = socket(server.local_addr()).await;
     for (message, expected) in [
         (Message::text("{"), ErrorKind::MalformedJson),
         (Message::binary(vec![0xff, 0xfe]), ErrorKind::MalformedJson),
         (Message::text(" ".repeat(1_001)), ErrorKind::BodyTooLarge),
-        (
-            Message::text(r#"{"jsonrpc":"2.0","id":1,"method":"no"}"#),
-            ErrorKind::UnknownMethod,
-        ),
+        (Message::text(r#"{"jsonrpc":"2.0","id":1,"method":"no"}"#), ErrorKind::UnknownMethod),
     ] {
         socket.send(message).await.unwrap();
         assert_eq!(kind(&next(&mut socket).await), expected);
     }
-    socket
-        .send(Message::text(" ".repeat(10_000)))
-        .await
-        .unwrap();
-    let message = tokio::time::timeout(PATIENCE, socket.next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert!(
-        matches!(&message, Message::Close(Some(frame)) if u16::from(frame.code) == 1009),
-        "{message:?}"
-    );
+    socket.send(Message::text(" ".repeat(10_000))).await.unwrap();
+    let message = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(&message, Message::Close(Some(frame)) if u16::from(frame.code) == 1009), "{message:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_peer_is_dropped() {
-    let (server, _backend) = start(RpcConfig {
-        ping_ms: 50,
-        connections_max: 1,
-        ..RpcConfig::default()
-    });
+    let (server, _backend) = start(RpcConfig { ping_ms: 50, connections_max: 1, ..RpcConfig::default() });
     // Upgrades and then never answers a ping.
     let mut stream = connect(server.local_addr());
     let upgrade = "host: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-    stream
-        .write_all(format!("GET / HTTP/1.1\r\n{upgrade}\r\n").as_bytes())
-        .unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\n{upgrade}\r\n").as_bytes()).unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     assert!(all.starts_with(b"HTTP/1.1 101"));
-    assert!(
-        all.windows(2).any(|frame| frame == [0x89, 0x00]),
-        "pinged before it was dropped"
-    );
+    assert!(all.windows(2).any(|frame| frame == [0x89, 0x00]), "pinged before it was dropped");
 }
 
 // ---- the end --------------------------------------------------------------------------------------------------------
@@ -1007,11 +611,8 @@ async fn shutdown_lets_calls_finish_and_tells_subscribers() {
     let mut socket = socket(addr).await;
     ask(&mut socket, "smt_subscribe", json!({"topic": "epochs"})).await;
     let client = Client::new(format!("http://{addr}"));
-    let params = schema::SubmitTransaction {
-        payment: HexBytes(vec![0]),
-        wait: Some(WaitFor::Credited),
-        timeout_ms: None,
-    };
+    let params =
+        schema::SubmitTransaction { payment: HexBytes(vec![0]), wait: Some(WaitFor::Credited), timeout_ms: None };
     let slow = std::thread::spawn(move || client.call::<SubmitTransaction>(&params));
     backend.arrived.notified().await;
     let ending = tokio::spawn(server.shutdown(PATIENCE));
@@ -1029,18 +630,12 @@ async fn shutdown_lets_calls_finish_and_tells_subscribers() {
 async fn shutdown_cuts_off_at_its_deadline() {
     let (server, backend) = start(RpcConfig::default());
     let client = Client::new(format!("http://{}", server.local_addr()));
-    let params = schema::SubmitTransaction {
-        payment: HexBytes(vec![0]),
-        wait: Some(WaitFor::Credited),
-        timeout_ms: None,
-    };
+    let params =
+        schema::SubmitTransaction { payment: HexBytes(vec![0]), wait: Some(WaitFor::Credited), timeout_ms: None };
     let slow = std::thread::spawn(move || client.call::<SubmitTransaction>(&params));
     backend.arrived.notified().await;
     assert!(!server.shutdown(Duration::from_millis(50)).await);
-    assert!(matches!(
-        slow.join().unwrap(),
-        Err(ClientError::Transport { .. })
-    ));
+    assert!(matches!(slow.join().unwrap(), Err(ClientError::Transport { .. })));
 }
 
 // ---- the typed client -----------------------------------------------------------------------------------------------
@@ -1050,30 +645,14 @@ async fn client_reads_replies_and_errors() {
     let (server, _backend) = start(RpcConfig::default());
     let client = Client::new(format!("http://{}", server.local_addr()));
     let info = client.call::<GetNodeInfo>(&schema::Empty {}).unwrap();
-    assert_eq!(
-        serde_json::to_value(info).unwrap(),
-        schema::NodeInfo::example()
-    );
-    let unknown = client
-        .call::<GetAccount>(&schema::ByAddress {
-            address: AddressText("nobody".into()),
-        })
-        .unwrap_err();
-    assert_eq!(
-        (unknown.kind(), unknown.retryable()),
-        (Some(ErrorKind::UnknownAccount), false)
-    );
-    let params = schema::SubmitTransaction {
-        payment: HexBytes(vec![0]),
-        wait: Some(WaitFor::Snapshotted),
-        timeout_ms: Some(7),
-    };
+    assert_eq!(serde_json::to_value(info).unwrap(), schema::NodeInfo::example());
+    let unknown = client.call::<GetAccount>(&schema::ByAddress { address: AddressText("nobody".into()) }).unwrap_err();
+    assert_eq!((unknown.kind(), unknown.retryable()), (Some(ErrorKind::UnknownAccount), false));
+    let params =
+        schema::SubmitTransaction { payment: HexBytes(vec![0]), wait: Some(WaitFor::Snapshotted), timeout_ms: Some(7) };
     match client.call::<SubmitTransaction>(&params).unwrap_err() {
         ClientError::Rpc(error) => {
-            assert_eq!(
-                (error.kind, error.stage),
-                (ErrorKind::Timeout, Some(schema::Stage::Final))
-            );
+            assert_eq!((error.kind, error.stage), (ErrorKind::Timeout, Some(schema::Stage::Final)));
             assert_eq!(error.message, "waited 7 ms");
         }
         other => panic!("{other:?}"),
@@ -1085,23 +664,13 @@ async fn client_reads_replies_and_errors() {
         wait: None,
         timeout_ms: None,
     };
-    let outcomes = client
-        .call::<table::SubmitTransactions>(&many)
-        .unwrap()
-        .outcomes;
+    let outcomes = client.call::<table::SubmitTransactions>(&many).unwrap().outcomes;
     assert!(outcomes[0].result.is_some() && outcomes[0].error.is_none());
-    assert_eq!(
-        outcomes[1].error.as_ref().map(|error| error.kind),
-        Some(ErrorKind::BadEncoding)
-    );
+    assert_eq!(outcomes[1].error.as_ref().map(|error| error.kind), Some(ErrorKind::BadEncoding));
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let gone = Client::new(format!("http://{}", listener.local_addr()));
     drop(listener);
-    assert!(
-        gone.call::<GetNodeInfo>(&schema::Empty {})
-            .unwrap_err()
-            .retryable()
-    );
+    assert!(gone.call::<GetNodeInfo>(&schema::Empty {}).unwrap_err().retryable());
 }
 
 // ---- foreign bytes --------------------------------------------------------------------------------------------------
@@ -1116,14 +685,11 @@ fn json_like() -> impl Strategy<Value = Value> {
         proptest::sample::select(METHODS).prop_map(|row| (row.params.example)()),
     ];
     word.prop_recursive(3, 24, 4, |inner| {
-        let key = proptest::sample::select(vec![
-            "jsonrpc", "id", "method", "params", "payment", "address", "x",
-        ]);
+        let key = proptest::sample::select(vec!["jsonrpc", "id", "method", "params", "payment", "address", "x"]);
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-            proptest::collection::vec((key, inner), 0..5).prop_map(|pairs| Value::Object(
-                pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-            )),
+            proptest::collection::vec((key, inner), 0..5)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
         ]
     })
 }
@@ -1140,16 +706,9 @@ fn is_answer(status: u16, body: &str) -> bool {
 
 #[test]
 fn foreign_bytes_never_break_the_endpoint() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (addr, _server) = runtime.block_on(async {
-        let (server, _backend) = start(RpcConfig {
-            response_bytes_max: 64 << 20,
-            ..RpcConfig::default()
-        });
+        let (server, _backend) = start(RpcConfig { response_bytes_max: 64 << 20, ..RpcConfig::default() });
         (server.local_addr(), server)
     });
     let strategy = prop_oneof![
@@ -1158,18 +717,12 @@ fn foreign_bytes_never_break_the_endpoint() {
         json_like().prop_map(|value| value.to_string().into_bytes()),
         json_like().prop_map(|params| {
             let method = "smt_submitTransactions";
-            json!({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
-                .to_string()
-                .into_bytes()
+            json!({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}).to_string().into_bytes()
         }),
     ];
     // A fixed seed: a failure repeats, and prints the smallest body that fails.
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let config = ProptestConfig {
-        cases: 600,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, random);
     runner
         .run(&strategy, |body| {
@@ -1178,8 +731,5 @@ fn foreign_bytes_never_break_the_endpoint() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(
-        post(addr, br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#).0,
-        200
-    );
+    assert_eq!(post(addr, br#"{"jsonrpc":"2.0","id":1,"method":"smt_nodeInfo"}"#).0, 200);
 }

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use smt_node::store::{
-    Column, Durability, FORMAT_VERSION, KeyRange, MAX_WRITE_SET_BYTES, Order, Store, StoreContext,
-    StoreError, WriteSet,
+    Column, Durability, FORMAT_VERSION, KeyRange, MAX_WRITE_SET_BYTES, Order, Store, StoreContext, StoreError, WriteSet,
 };
 
 const IDENTITY: &[u8] = b"genesis and replica";
@@ -33,22 +32,11 @@ fn put(store: &Store, n: u32, durability: Durability) {
 }
 
 fn record(n: u32) -> Vec<u8> {
-    (0..200)
-        .flat_map(|i: u32| {
-            (n ^ i.wrapping_mul(0x9e37_79b1))
-                .wrapping_mul(0x85eb_ca6b)
-                .to_le_bytes()
-        })
-        .collect()
+    (0..200).flat_map(|i: u32| (n ^ i.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b).to_le_bytes()).collect()
 }
 
 fn records(store: &Store) -> Result<usize, StoreError> {
-    let found = store.scan(
-        Column::Payment,
-        &KeyRange::all(),
-        Order::Ascending,
-        usize::MAX,
-    )?;
+    let found = store.scan(Column::Payment, &KeyRange::all(), Order::Ascending, usize::MAX)?;
     for (n, (key, value)) in (0u32..).zip(&found) {
         assert_eq!((key.as_slice(), value), (&n.to_be_bytes()[..], &record(n)));
     }
@@ -69,39 +57,18 @@ fn what_is_committed_is_read_back_in_order() {
     store.commit(set, Durability::Synced).unwrap();
     let keys = |range: KeyRange, order, limit| -> Vec<String> {
         let entries = store.scan(Column::History, &range, order, limit).unwrap();
-        entries
-            .into_iter()
-            .map(|(key, _)| String::from_utf8(key).unwrap())
-            .collect()
+        entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
     };
     use Order::{Ascending, Descending};
-    assert_eq!(
-        keys(KeyRange::all(), Ascending, 9),
-        ["a", "b1", "b2", "b3", "c"]
-    );
-    assert_eq!(
-        keys(KeyRange::prefix(b"b"), Ascending, 9),
-        ["b1", "b2", "b3"]
-    );
+    assert_eq!(keys(KeyRange::all(), Ascending, 9), ["a", "b1", "b2", "b3", "c"]);
+    assert_eq!(keys(KeyRange::prefix(b"b"), Ascending, 9), ["b1", "b2", "b3"]);
     assert_eq!(keys(KeyRange::prefix(b"b"), Descending, 2), ["b3", "b2"]);
-    assert_eq!(
-        keys(KeyRange::prefix(b"b").before(b"b2"), Descending, 2),
-        ["b1"]
-    );
-    assert_eq!(
-        keys(KeyRange::prefix(b"b").after(b"b2"), Ascending, 9),
-        ["b3"]
-    );
-    assert_eq!(
-        keys(KeyRange::all().from(b"b2"), Ascending, 2),
-        ["b2", "b3"]
-    );
+    assert_eq!(keys(KeyRange::prefix(b"b").before(b"b2"), Descending, 2), ["b1"]);
+    assert_eq!(keys(KeyRange::prefix(b"b").after(b"b2"), Ascending, 9), ["b3"]);
+    assert_eq!(keys(KeyRange::all().from(b"b2"), Ascending, 2), ["b2", "b3"]);
     assert!(keys(KeyRange::all(), Ascending, 0).is_empty());
     assert!(keys(KeyRange::prefix(b"b").before(b"a"), Ascending, 9).is_empty());
-    assert_eq!(
-        store.get(Column::Inbox, b"b2").unwrap().unwrap(),
-        b"another column"
-    );
+    assert_eq!(store.get(Column::Inbox, b"b2").unwrap().unwrap(), b"another column");
     assert_eq!(store.get(Column::Outbox, b"b2").unwrap(), None);
     // Later writes of a set win.
     let (mut set, mut later) = (WriteSet::new(), WriteSet::new());
@@ -120,15 +87,11 @@ fn what_is_committed_is_read_back_in_order() {
 fn stores_of_one_context_are_apart_and_outlive_their_handles() {
     let (home, context) = (tempfile::tempdir().unwrap(), context());
     for round in 0..3u8 {
-        let stores: Vec<Store> = (0..9u8)
-            .map(|n| Store::open(&home.path().join(n.to_string()), &context, &[n]).unwrap())
-            .collect();
+        let stores: Vec<Store> =
+            (0..9u8).map(|n| Store::open(&home.path().join(n.to_string()), &context, &[n]).unwrap()).collect();
         for (n, store) in stores.iter().enumerate() {
             let found = store.get(Column::Meta, b"who").unwrap();
-            assert_eq!(
-                found,
-                round.checked_sub(1).map(|before| vec![n as u8, before])
-            );
+            assert_eq!(found, round.checked_sub(1).map(|before| vec![n as u8, before]));
             let mut set = WriteSet::new();
             set.put(Column::Meta, b"who", [n as u8, round]);
             store.commit(set, Durability::Synced).unwrap();
@@ -145,10 +108,7 @@ fn a_second_handle_is_refused_and_the_holder_named() {
     let own = std::process::id();
     assert!(matches!(&error, StoreError::Locked { pid: Some(pid), .. } if *pid == own));
     let text = error.to_string();
-    assert!(
-        text.contains(&own.to_string()) && text.contains(dir.path().to_str().unwrap()),
-        "{text}"
-    );
+    assert!(text.contains(&own.to_string()) && text.contains(dir.path().to_str().unwrap()), "{text}");
     // Another process.
     let child = || {
         let output = Command::new(std::env::current_exe().unwrap())
@@ -199,15 +159,9 @@ fn a_store_of_another_identity_is_refused_naming_both() {
     drop(Store::open(dir.path(), &context(), b"\x01\xab").unwrap());
     let error = Store::open(dir.path(), &context(), b"\x02").unwrap_err();
     assert!(matches!(error, StoreError::Identity { .. }));
-    assert!(
-        error.to_string().contains("belongs to 01ab, not to 02"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("belongs to 01ab, not to 02"), "{error}");
     let error = Store::open(dir.path(), &context(), &[0; 257]).unwrap_err();
-    assert!(matches!(
-        error,
-        StoreError::IdentityTooLong { got: 257, max: 256 }
-    ));
+    assert!(matches!(error, StoreError::IdentityTooLong { got: 257, max: 256 }));
 }
 
 #[test]
@@ -272,19 +226,10 @@ fn check_damage(
     fs::write(&path, &bytes).unwrap();
     match open(home.path()).and_then(|store| records(&store)) {
         Ok(found) => {
-            assert_eq!(
-                found,
-                records_in,
-                "{damage} in {}: records lost in silence",
-                file.display()
-            );
+            assert_eq!(found, records_in, "{damage} in {}: records lost in silence", file.display());
             false
         }
-        Err(StoreError::Corrupt {
-            dir,
-            operation,
-            detail,
-        }) => {
+        Err(StoreError::Corrupt { dir, operation, detail }) => {
             assert_eq!(dir, home.path());
             assert!(!operation.is_empty() && !detail.is_empty());
             true
@@ -301,10 +246,7 @@ fn a_damaged_version_file_is_corrupt() {
     let text = fs::read(&path).unwrap();
     for cut in 0..text.len() - 1 {
         fs::write(&path, &text[..cut]).unwrap();
-        assert!(
-            matches!(open(home.path()), Err(StoreError::Corrupt { .. })),
-            "cut at {cut}"
-        );
+        assert!(matches!(open(home.path()), Err(StoreError::Corrupt { .. })), "cut at {cut}");
     }
     fs::write(&path, [0xff; 10]).unwrap();
     assert!(matches!(open(home.path()), Err(StoreError::Corrupt { .. })));
@@ -322,22 +264,14 @@ fn a_missing_file_is_corrupt_and_nothing_is_created_in_its_place() {
         let path = files(copied.path(), name).pop().unwrap();
         fs::remove_file(&path).unwrap();
         for _ in 0..2 {
-            let error = open(copied.path())
-                .and_then(|store| records(&store))
-                .unwrap_err();
-            assert!(
-                matches!(error, StoreError::Corrupt { .. }),
-                "{name}: {error:?}"
-            );
+            let error = open(copied.path()).and_then(|store| records(&store)).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{name}: {error:?}");
         }
     }
     let copied = tempfile::tempdir().unwrap();
     copy(home.path(), copied.path());
     fs::remove_dir_all(copied.path().join("store/db")).unwrap();
-    assert!(matches!(
-        open(copied.path()),
-        Err(StoreError::Corrupt { .. })
-    ));
+    assert!(matches!(open(copied.path()), Err(StoreError::Corrupt { .. })));
 }
 
 #[test]
@@ -350,15 +284,9 @@ fn a_flipped_byte_is_seen_or_harmless() {
         let seen = (0..8)
             .filter(|part| {
                 let at = length * part / 8;
-                check_damage(
-                    home.path(),
-                    records_in,
-                    &file,
-                    &format!("byte {at}"),
-                    |bytes| {
-                        bytes[at] ^= 0x20;
-                    },
-                )
+                check_damage(home.path(), records_in, &file, &format!("byte {at}"), |bytes| {
+                    bytes[at] ^= 0x20;
+                })
             })
             .count();
         assert!(seen >= must_see, "{name}: {seen} of 8 flips seen");
@@ -368,15 +296,9 @@ fn a_flipped_byte_is_seen_or_harmless() {
     let length = fs::metadata(&file).unwrap().len() as usize - 2_000;
     for part in 0..8 {
         let at = length * part / 8;
-        assert!(check_damage(
-            home.path(),
-            records_in,
-            &file,
-            &format!("byte {at}"),
-            |bytes| {
-                bytes[at] ^= 0x20;
-            }
-        ));
+        assert!(check_damage(home.path(), records_in, &file, &format!("byte {at}"), |bytes| {
+            bytes[at] ^= 0x20;
+        }));
     }
 }
 
@@ -387,15 +309,9 @@ fn a_table_cut_short_is_corrupt() {
     for name in ["CURRENT", ".sst"] {
         let file = files(home.path(), name).pop().unwrap();
         for divisor in [1, 2, 3] {
-            assert!(check_damage(
-                home.path(),
-                records_in,
-                &file,
-                "a cut",
-                |bytes| {
-                    bytes.truncate(bytes.len() - bytes.len() / divisor);
-                }
-            ));
+            assert!(check_damage(home.path(), records_in, &file, "a cut", |bytes| {
+                bytes.truncate(bytes.len() - bytes.len() / divisor);
+            }));
         }
     }
 }
@@ -407,14 +323,8 @@ fn a_manifest_cut_anywhere_loses_no_record_in_silence() {
     let file = files(home.path(), "MANIFEST").pop().unwrap();
     let length = fs::metadata(&file).unwrap().len() as usize;
     for cut in (0..length).step_by(13) {
-        check_damage(
-            home.path(),
-            records_in,
-            &file,
-            &format!("cut at {cut}"),
-            |bytes| {
-                bytes.truncate(cut);
-            },
-        );
+        check_damage(home.path(), records_in, &file, &format!("cut at {cut}"), |bytes| {
+            bytes.truncate(cut);
+        });
     }
 }

@@ -42,11 +42,7 @@ impl Home {
     fn new() -> Home {
         let node = Arc::new(PayNode::new(7, 0));
         let url = serve(&node);
-        let home = Home {
-            dir: tempfile::tempdir().unwrap(),
-            node,
-            url,
-        };
+        let home = Home { dir: tempfile::tempdir().unwrap(), node, url };
         home.secret("passphrase", "correct horse\n");
         home.secret("key", &hex::encode([77u8; 32]));
         home
@@ -58,13 +54,7 @@ impl Home {
 
     fn secret(&self, name: &str, text: &str) {
         let mut options = fs::OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.path(name))
-            .unwrap();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(self.path(name)).unwrap();
         std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
     }
 
@@ -84,10 +74,7 @@ impl Home {
                 }
                 commands::run(command)
             }
-            Program::Receipt(ReceiptCommand {
-                action: ReceiptAction::Verify(mut flags),
-                ..
-            }) => {
+            Program::Receipt(ReceiptCommand { action: ReceiptAction::Verify(mut flags), .. }) => {
                 flags.wallet_dir = Some(wallet.into());
                 commands::verify(&flags)
             }
@@ -95,9 +82,7 @@ impl Home {
     }
 
     fn json(&self, line: &str) -> Value {
-        let report = self
-            .run(line)
-            .unwrap_or_else(|failure| panic!("{line}: {failure:?}"));
+        let report = self.run(line).unwrap_or_else(|failure| panic!("{line}: {failure:?}"));
         let json = report.json.clone();
         assert_eq!(finish(Ok(report), true), Exit::Done);
         json
@@ -130,42 +115,19 @@ fn key_goes_in_pays_and_its_receipt_verifies_offline() {
     assert_eq!(made["name"], "key-1");
     let kept = home.json("wallet import --name rich --key-file @key --passphrase-file @passphrase");
     assert_eq!(kept["address"], own().as_str());
-    assert_eq!(
-        home.json("wallet list")["keys"].as_array().unwrap().len(),
-        2
-    );
-    assert!(
-        home.json("wallet list --main")["keys"][1]["address"]
-            .as_str()
-            .unwrap()
-            .starts_with("smt1")
-    );
+    assert_eq!(home.json("wallet list")["keys"].as_array().unwrap().len(), 2);
+    assert!(home.json("wallet list --main")["keys"][1]["address"].as_str().unwrap().starts_with("smt1"));
 
     let balances = home.json("wallet balance");
     assert_eq!(balances["accounts"][0]["known"], false);
     assert_eq!(balances["accounts"][1]["balance"], "1000");
 
-    let send = format!(
-        "wallet send --from rich --passphrase-file @passphrase --to {} --amount 5 --memo hi",
-        payee()
-    );
+    let send = format!("wallet send --from rich --passphrase-file @passphrase --to {} --amount 5 --memo hi", payee());
     let paid = home.json(&send);
-    assert_eq!(
-        (paid["stage"].as_str(), paid["paid"].as_bool()),
-        (Some("final"), Some(true))
-    );
-    assert_eq!(
-        (paid["seq"].as_str(), paid["memo"].as_str()),
-        (Some("0"), Some("6869"))
-    );
-    assert_eq!(
-        home.json("wallet balance rich")["accounts"][0]["balance"],
-        "995"
-    );
-    assert_eq!(
-        home.json(&format!("wallet balance {}", payee()))["accounts"][0]["balance"],
-        "5"
-    );
+    assert_eq!((paid["stage"].as_str(), paid["paid"].as_bool()), (Some("final"), Some(true)));
+    assert_eq!((paid["seq"].as_str(), paid["memo"].as_str()), (Some("0"), Some("6869")));
+    assert_eq!(home.json("wallet balance rich")["accounts"][0]["balance"], "995");
+    assert_eq!(home.json(&format!("wallet balance {}", payee()))["accounts"][0]["balance"], "5");
 
     let id = paid["id"].as_str().unwrap();
     home.json(&format!("wallet receipt {id} --out @receipt"));
@@ -178,32 +140,20 @@ fn key_goes_in_pays_and_its_receipt_verifies_offline() {
     ] {
         let shown = home.json(&format!("receipt verify @receipt {source}"));
         assert_eq!(
-            (
-                shown["id"].as_str(),
-                shown["paid"].as_bool(),
-                shown["epoch"].as_str()
-            ),
+            (shown["id"].as_str(), shown["paid"].as_bool(), shown["epoch"].as_str()),
             (Some(id), Some(true), Some("4"))
         );
     }
     let wrong = "0".repeat(64);
     assert_eq!(
-        home.fails(&format!(
-            "receipt verify @receipt --genesis @genesis --genesis-hash {wrong}"
-        )),
+        home.fails(&format!("receipt verify @receipt --genesis @genesis --genesis-hash {wrong}")),
         failed("other_genesis")
     );
-    assert_eq!(
-        home.fails(&format!("wallet genesis --hash {wrong}")),
-        failed("other_genesis")
-    );
+    assert_eq!(home.fails(&format!("wallet genesis --hash {wrong}")), failed("other_genesis"));
     let mut bytes = fs::read(home.path("receipt")).unwrap();
     bytes[100] ^= 1;
     fs::write(home.path("receipt"), bytes).unwrap();
-    assert_eq!(
-        home.fails("receipt verify @receipt --genesis @genesis"),
-        failed("receipt_refused")
-    );
+    assert_eq!(home.fails("receipt verify @receipt --genesis @genesis"), failed("receipt_refused"));
 }
 
 #[test]
@@ -222,16 +172,11 @@ fn offline_signing_and_submitting_apart() {
     // The same wish signs nothing new: the bytes are those on disk.
     assert_eq!(home.json(&sign(5))["payment"], signed["payment"]);
     let submitted = home.json("wallet submit @paper-5");
-    assert_eq!(
-        (submitted["id"].clone(), submitted["paid"].as_bool()),
-        (signed["id"].clone(), Some(true))
-    );
+    assert_eq!((submitted["id"].clone(), submitted["paid"].as_bool()), (signed["id"].clone(), Some(true)));
     assert_eq!(home.json("wallet submit @paper-5")["id"], signed["id"]);
 
-    let elsewhere = format!(
-        "wallet sign --key-file @key --to {} --amount 5 --network-id 8 --seq 0 --out @other",
-        payee()
-    );
+    let elsewhere =
+        format!("wallet sign --key-file @key --to {} --amount 5 --network-id 8 --seq 0 --out @other", payee());
     home.json(&elsewhere);
     assert_eq!(home.fails("wallet submit @other"), failed("wrong_network"));
     let text = fs::read_to_string(home.path("paper-5")).unwrap();
@@ -239,18 +184,10 @@ fn offline_signing_and_submitting_apart() {
         ("short", text[..40].to_owned(), "bad_encoding"),
         ("words", "zz".to_owned(), "bad_encoding"),
         // The last byte but one of the signature.
-        (
-            "forged",
-            format!("{}{}", &text[..text.len() - 5], "0000"),
-            "bad_signature",
-        ),
+        ("forged", format!("{}{}", &text[..text.len() - 5], "0000"), "bad_signature"),
     ] {
         fs::write(home.path(file), text).unwrap();
-        assert_eq!(
-            home.fails(&format!("wallet submit @{file}")),
-            failed(kind),
-            "{file}"
-        );
+        assert_eq!(home.fails(&format!("wallet submit @{file}")), failed(kind), "{file}");
     }
     home.node.assert_one_payment_per_seq();
 }
@@ -258,19 +195,10 @@ fn offline_signing_and_submitting_apart() {
 #[test]
 fn unfinished_exits_3_and_the_same_command_goes_on() {
     let home = Home::new();
-    let send = format!(
-        "wallet send --key-file @key --to {} --amount 5 --timeout 0",
-        payee()
-    );
+    let send = format!("wallet send --key-file @key --to {} --amount 5 --timeout 0", payee());
     home.node.fault([Fault::LoseReply]);
     assert_eq!(home.fails(&send), (Exit::Unfinished, "unreachable".into()));
-    assert_eq!(
-        home.json(&format!("wallet history {}", own()))["unconfirmed"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(home.json(&format!("wallet history {}", own()))["unconfirmed"].as_array().unwrap().len(), 1);
     assert_eq!(home.json(&send)["resumed"], true);
     assert_eq!(home.json(&send)["resumed"], false);
     assert_eq!(home.node.applied().len(), 2);
@@ -290,48 +218,27 @@ fn mistakes_have_kinds_of_their_own() {
         (send("--to bob --amount 1"), "bad_address"),
         (send(&format!("--to {main} --amount 1")), "wrong_prefix"),
         (send(&format!("--to {to} --amount 0")), "amount_zero"),
-        (
-            send(&format!("--to {to} --amount 1001")),
-            "insufficient_funds",
-        ),
+        (send(&format!("--to {to} --amount 1001")), "insufficient_funds"),
         (send(&format!("--to {} --amount 1", own())), "self_payment"),
-        (
-            send(&format!("--to {to} --amount 1 --memo {long}")),
-            "memo_too_long",
-        ),
-        (
-            send(&format!("--to {to} --amount 1 --network-id 8")),
-            "wrong_network",
-        ),
-        (
-            format!("wallet send --from nobody --to {to} --amount 1"),
-            "unknown_key",
-        ),
+        (send(&format!("--to {to} --amount 1 --memo {long}")), "memo_too_long"),
+        (send(&format!("--to {to} --amount 1 --network-id 8")), "wrong_network"),
+        (format!("wallet send --from nobody --to {to} --amount 1"), "unknown_key"),
         ("wallet balance nobody".into(), "unknown_key"),
-        (
-            format!("wallet receipt {}", "0".repeat(64)),
-            "unknown_transaction",
-        ),
+        (format!("wallet receipt {}", "0".repeat(64)), "unknown_transaction"),
         ("wallet forget --network-id 9".into(), "unknown_network"),
     ];
     for (line, kind) in cases {
         assert_eq!(home.fails(&line), failed(kind), "{line}");
     }
     home.json("wallet new --name a --passphrase-file @passphrase");
-    assert_eq!(
-        home.fails("wallet new --name a --passphrase-file @passphrase"),
-        failed("key_exists")
-    );
+    assert_eq!(home.fails("wallet new --name a --passphrase-file @passphrase"), failed("key_exists"));
     home.secret("wrong", "wrong horse\n");
     let line = format!("wallet send --from a --passphrase-file @wrong --to {to} --amount 1");
     assert_eq!(home.fails(&line), failed("wrong_passphrase"));
     let line = format!("wallet send --from a --passphrase-file @passphrase --to {to} --amount 1");
     assert_eq!(home.fails(&line), failed("unknown_account"));
     fs::set_permissions(home.path("key"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(
-        home.fails(&send(&format!("--to {to} --amount 1"))),
-        failed("too_open")
-    );
+    assert_eq!(home.fails(&send(&format!("--to {to} --amount 1"))), failed("too_open"));
     assert_eq!(home.node.shown(), 0, "nothing was sent");
     // Nobody listens there.
     let line = "wallet --rpc http://127.0.0.1:1 balance".to_owned();
@@ -340,8 +247,7 @@ fn mistakes_have_kinds_of_their_own() {
 
 #[test]
 fn command_line_takes_no_secret_and_refuses_bad_values() {
-    let parse =
-        |line: &str| Program::try_parse_from(["smt-node"].into_iter().chain(line.split(' ')));
+    let parse = |line: &str| Program::try_parse_from(["smt-node"].into_iter().chain(line.split(' ')));
     for bad in [
         "wallet import --key 00",
         "wallet new --passphrase secret",
@@ -365,29 +271,18 @@ fn command_line_takes_no_secret_and_refuses_bad_values() {
 fn everything_kept_is_the_owners_alone() {
     let home = Home::new();
     home.json("wallet new --passphrase-file @passphrase");
-    home.json(&format!(
-        "wallet send --key-file @key --to {} --amount 5",
-        payee()
-    ));
+    home.json(&format!("wallet send --key-file @key --to {} --amount 5", payee()));
     let mut dirs = vec![home.path("wallet")];
     let mut files = 0;
     while let Some(dir) = dirs.pop() {
-        assert_eq!(
-            fs::metadata(&dir).unwrap().permissions().mode() & 0o077,
-            0,
-            "{dir:?}"
-        );
+        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o077, 0, "{dir:?}");
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 dirs.push(path);
             } else {
                 files += 1;
-                assert_eq!(
-                    fs::metadata(&path).unwrap().permissions().mode() & 0o077,
-                    0,
-                    "{path:?}"
-                );
+                assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{path:?}");
             }
         }
     }

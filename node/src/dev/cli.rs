@@ -99,7 +99,8 @@ impl DevCommand {
         }
         let settings = layered.settings();
         anyhow::ensure!(!self.fresh || settings.state.is_some(), "--fresh deletes a kept network: it needs --state");
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
         let code = runtime.block_on(self.serve(settings, started));
         // Tasks that still wait for a peer or a client have nothing to save.
         runtime.shutdown_timeout(Duration::from_millis(200));
@@ -123,7 +124,11 @@ impl DevCommand {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        if self.json { print_json(&network)? } else { print_human(&network, started)? }
+        if self.json {
+            print_json(&network)?
+        } else {
+            print_human(&network, started)?
+        }
         let mut look = tokio::time::interval(Duration::from_millis(500));
         loop {
             tokio::select! {
@@ -241,7 +246,9 @@ fn print_human(network: &DevNetwork, started: Instant) -> anyhow::Result<()> {
     for (node, addr) in network.endpoints() {
         text.push_str(&format!("  shard {:<6} replica {}  http://{addr}\n", node.shard.to_string(), node.replica));
     }
-    text.push_str(&format!("\nfunded keys, {ACCOUNT_AMOUNT} base units each at genesis (development only: anyone can make them)\n"));
+    text.push_str(&format!(
+        "\nfunded keys, {ACCOUNT_AMOUNT} base units each at genesis (development only: anyone can make them)\n"
+    ));
     for (place, account) in network.shape().accounts().iter().enumerate() {
         text.push_str(&format!(
             "  dev{place}  shard {:<6} {}  seed {}\n",

@@ -172,7 +172,8 @@ impl DevNetwork {
 
     fn plan(&self, node: NodeId, listen: Multiaddr) -> StartReplica {
         let epoch_us = u64::from(self.shape.epoch_ms).saturating_mul(1000);
-        let params = Params { epoch_us, view_timeout_us: (epoch_us / 2).clamp(200_000, 2_000_000), ..Params::default() };
+        let params =
+            Params { epoch_us, view_timeout_us: (epoch_us / 2).clamp(200_000, 2_000_000), ..Params::default() };
         StartReplica {
             node,
             secrets: ReplicaSecrets::development(self.shape.seed, node),
@@ -208,11 +209,8 @@ impl DevNetwork {
 
     async fn launch(&mut self, node: NodeId, opened: Opened, listener: Listener) -> Result<(), DevError> {
         let rpc = listener.local_addr();
-        let faucet = FaucetKey {
-            key: self.shape.faucet(node).key,
-            amount_default: FAUCET_DEFAULT,
-            amount_max: FAUCET_MAX,
-        };
+        let faucet =
+            FaucetKey { key: self.shape.faucet(node).key, amount_default: FAUCET_DEFAULT, amount_max: FAUCET_MAX };
         let mut local: Option<Arc<Local>> = None;
         let view = self.view.clone();
         let Started { handle, thread } = start::start(opened, |handle| -> Answerer {
@@ -241,7 +239,9 @@ impl DevNetwork {
             .unwrap_or_default();
         // The own place in every shard keeps any shard one step away; neighbours carry the gossip.
         all.filter(|other| {
-            other.shard == node.shard || other.replica == node.replica || neighbours.contains(&other.shard.index()) && other.replica.0 == node.replica.0
+            other.shard == node.shard
+                || other.replica == node.replica
+                || neighbours.contains(&other.shard.index()) && other.replica.0 == node.replica.0
         })
         .collect()
     }
@@ -276,7 +276,9 @@ impl DevNetwork {
                 let connected = running.handle.swarm().connected().len();
                 let wanted = self.partners(*node).iter().filter(|other| self.is_running(**other)).count();
                 let ready = status.voting && connected >= wanted;
-                (!ready).then(|| format!("replica {node} has {connected} of {wanted} connections, votes: {}", status.voting))
+                (!ready).then(|| {
+                    format!("replica {node} has {connected} of {wanted} connections, votes: {}", status.voting)
+                })
             });
             match waiting {
                 None => return Ok(()),

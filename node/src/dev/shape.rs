@@ -1,11 +1,11 @@
 //! The shape of a development network and the genesis that follows from it.
 
 use crate::keys::{ReplicaSecrets, development_seed};
+use serde::{Deserialize, Serialize};
 use smt_types::crypto::SecretKey;
 use smt_types::hash::{self, Domain};
 use smt_types::message::NodeId;
 use smt_types::{Amount, Bounded, Genesis, NetworkId, ReplicaIndex, ShardAddress};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Base units of each printed account.
@@ -34,7 +34,8 @@ pub struct Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shape { shards, replicas, seed, epoch_ms } = self;
-        write!(f, "{shards} shards × {replicas} replicas, seed {seed}, epochs of {epoch_ms} ms")
+        let plural = if *shards == 1 { "shard" } else { "shards" };
+        write!(f, "{shards} {plural} × {replicas} replicas, seed {seed}, epochs of {epoch_ms} ms")
     }
 }
 
@@ -76,7 +77,8 @@ impl Shape {
     /// A network number of its own per seed and size, so that a payment for one development network is none for another.
     #[must_use]
     pub fn network(&self) -> NetworkId {
-        let digest = hash::hash_of(Domain::DevelopmentSeed, &("network", self.shards, self.replicas, self.seed, self.epoch_ms));
+        let digest =
+            hash::hash_of(Domain::DevelopmentSeed, &("network", self.shards, self.replicas, self.seed, self.epoch_ms));
         let [a, b, c, d, ..] = digest.0;
         // The upper half of the range is for development networks.
         NetworkId(u32::from_le_bytes([a, b, c, d]) | 0x8000_0000)

@@ -52,7 +52,8 @@ pub fn rows(shard: ShardAddress, writes: &[Write], reader: &dyn Reader) -> Vec<W
         match write.column {
             Column::Payment => {
                 let Ok((digest, index, epoch)) = <(Digest, u16, Epoch)>::from_bytes(value, 64) else { continue };
-                let decoded = batches.entry(digest).or_insert_with(|| archive::batch(reader, &digest).map(|(batch, _)| batch));
+                let decoded =
+                    batches.entry(digest).or_insert_with(|| archive::batch(reader, &digest).map(|(batch, _)| batch));
                 let Some(batch) = decoded else { continue };
                 let Some(signed) = batch.payments.get(usize::from(index)) else { continue };
                 let payment = &signed.payment;

@@ -42,7 +42,9 @@ pub(crate) async fn run(
                 handle.swarm.report(id, verdict);
             }
             // Only replicas of the network may have requests answered on their behalf.
-            SwarmEvent::Request { from, body, reply } if places.contains_key(&from) => answer(Forwarded { body, reply }),
+            SwarmEvent::Request { from, body, reply } if places.contains_key(&from) => {
+                answer(Forwarded { body, reply })
+            }
             SwarmEvent::WrongNetwork { peer, protocol } => warn!(%peer, %protocol, "peer speaks for another network"),
             // Connections come and go by themselves; who is connected is asked of the swarm when it matters.
             _ => {}

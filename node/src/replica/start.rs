@@ -160,11 +160,7 @@ fn check_root(from: &StartReplica, ledger: &ShardLedger, disk: &Disk) -> Result<
         archive::own_header(disk, epoch).map(|stored| stored.header.state)
     };
     let want = header.unwrap_or(Digest::ZERO);
-    if got == want {
-        Ok(())
-    } else {
-        Err(StartError::Root { node, dir: from.dir.clone(), epoch: epoch.0, got, want })
-    }
+    if got == want { Ok(()) } else { Err(StartError::Root { node, dir: from.dir.clone(), epoch: epoch.0, got, want }) }
 }
 
 /// A replica whose thread runs.
@@ -185,8 +181,8 @@ pub async fn start(
 ) -> Result<Started, StartError> {
     let Opened { from, store, replica } = opened;
     let node = from.node;
-    let keypair = keypair_from_seed(&mut from.secrets.identity_seed())
-        .map_err(|source| StartError::Swarm { node, source })?;
+    let keypair =
+        keypair_from_seed(&mut from.secrets.identity_seed()).map_err(|source| StartError::Swarm { node, source })?;
     let prefix: String = from.genesis_hash.to_hex().chars().take(16).collect();
     let protocol = format!("/smt/{}/{prefix}/1", from.network.id);
     let topics: Vec<String> = (0..=from.network.level).map(header_topic).collect();

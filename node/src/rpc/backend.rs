@@ -67,16 +67,7 @@ impl EventSink {
     pub(crate) fn new(capacity: usize) -> (EventSink, EventSource) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         let lagged = Arc::new(AtomicBool::new(false));
-        (
-            EventSink {
-                events: sender,
-                lagged: lagged.clone(),
-            },
-            EventSource {
-                events: receiver,
-                lagged,
-            },
-        )
+        (EventSink { events: sender, lagged: lagged.clone() }, EventSource { events: receiver, lagged })
     }
 
     /// Queues an event. False when the subscription is over (ended, connection gone, or its queue was full): drop the sink.

@@ -1,8 +1,7 @@
 //! Ranges that a request's types do not express, and its defaults.
 
 use super::schema::{
-    self, HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX, Topic,
-    WaitFor,
+    self, HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX, Topic, WaitFor,
 };
 use std::time::Duration;
 
@@ -25,9 +24,7 @@ impl Check for schema::Unsubscribe {}
 
 fn check_timeout(timeout_ms: Option<u32>) -> Result<(), String> {
     match timeout_ms {
-        Some(ms) if ms > TIMEOUT_MS_MAX => Err(format!(
-            "timeout_ms is {ms}, at most {TIMEOUT_MS_MAX} is allowed"
-        )),
+        Some(ms) if ms > TIMEOUT_MS_MAX => Err(format!("timeout_ms is {ms}, at most {TIMEOUT_MS_MAX} is allowed")),
         _ => Ok(()),
     }
 }
@@ -49,11 +46,7 @@ macro_rules! waits {
         }
     )*};
 }
-waits!(
-    schema::SubmitTransaction,
-    schema::SubmitTransactions,
-    schema::Faucet
-);
+waits!(schema::SubmitTransaction, schema::SubmitTransactions, schema::Faucet);
 
 impl Check for schema::SubmitTransaction {
     fn check(&self) -> Result<(), String> {
@@ -65,9 +58,7 @@ impl Check for schema::SubmitTransactions {
     fn check(&self) -> Result<(), String> {
         match self.payments.len() {
             1..=PAYMENTS_PER_CALL_MAX => check_timeout(self.timeout_ms),
-            count => Err(format!(
-                "payments has {count} items, 1 to {PAYMENTS_PER_CALL_MAX} are allowed"
-            )),
+            count => Err(format!("payments has {count} items, 1 to {PAYMENTS_PER_CALL_MAX} are allowed")),
         }
     }
 }
@@ -90,9 +81,7 @@ impl Check for schema::AccountHistory {
     fn check(&self) -> Result<(), String> {
         match self.page_size() {
             1..=HISTORY_LIMIT_MAX => Ok(()),
-            limit => Err(format!(
-                "limit is {limit}, 1 to {HISTORY_LIMIT_MAX} are allowed"
-            )),
+            limit => Err(format!("limit is {limit}, 1 to {HISTORY_LIMIT_MAX} are allowed")),
         }
     }
 }
@@ -100,9 +89,7 @@ impl Check for schema::AccountHistory {
 impl Check for schema::Subscribe {
     fn check(&self) -> Result<(), String> {
         match (self.topic, self.id.is_some(), self.address.is_some()) {
-            (Topic::Epochs, false, false)
-            | (Topic::Transaction, true, false)
-            | (Topic::Account, false, true) => Ok(()),
+            (Topic::Epochs, false, false) | (Topic::Transaction, true, false) | (Topic::Account, false, true) => Ok(()),
             (Topic::Epochs, ..) => Err("topic epochs takes neither id nor address".into()),
             (Topic::Transaction, ..) => Err("topic transaction takes id and nothing else".into()),
             (Topic::Account, ..) => Err("topic account takes address and nothing else".into()),

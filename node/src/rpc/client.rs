@@ -81,11 +81,7 @@ impl Client {
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .build();
-        Client {
-            url: url.into(),
-            agent: config.new_agent(),
-            next_id: std::sync::Arc::default(),
-        }
+        Client { url: url.into(), agent: config.new_agent(), next_id: std::sync::Arc::default() }
     }
 
     /// The endpoint.
@@ -99,11 +95,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Rpc`] is the server's own answer; the others say that there was none worth the name.
     pub fn call<M: MethodDef>(&self, params: &M::Params) -> Result<M::Reply, ClientError> {
-        let protocol = |text: String| ClientError::Protocol {
-            url: self.url.clone(),
-            method: M::NAME,
-            text,
-        };
+        let protocol = |text: String| ClientError::Protocol { url: self.url.clone(), method: M::NAME, text };
         let params = serde_json::to_value(params).map_err(|error| protocol(error.to_string()))?;
         let reply = self.call_value(M::NAME, params)?;
         serde_json::from_value(reply).map_err(|error| protocol(error.to_string()))
@@ -114,15 +106,9 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn call_value(&self, method: &'static str, params: Value) -> Result<Value, ClientError> {
-        let protocol = |text: String| ClientError::Protocol {
-            url: self.url.clone(),
-            method,
-            text,
-        };
-        let transport = |source: ureq::Error| ClientError::Transport {
-            url: self.url.clone(),
-            source: Box::new(source),
-        };
+        let protocol = |text: String| ClientError::Protocol { url: self.url.clone(), method, text };
+        let transport =
+            |source: ureq::Error| ClientError::Transport { url: self.url.clone(), source: Box::new(source) };
         let wait = params
             .get("timeout_ms")
             .and_then(Value::as_u64)
@@ -139,12 +125,7 @@ impl Client {
             .header("content-type", "application/json")
             .send(request.to_string())
             .map_err(transport)?;
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(REPLY_BYTES_MAX)
-            .read_to_vec()
-            .map_err(transport)?;
+        let body = response.body_mut().with_config().limit(REPLY_BYTES_MAX).read_to_vec().map_err(transport)?;
         let Ok(Value::Object(mut reply)) = serde_json::from_slice(&body) else {
             return Err(protocol(format!(
                 "status {}, {} bytes that are no JSON object",
@@ -161,8 +142,6 @@ impl Client {
         if reply.get("id").and_then(Value::as_u64) != Some(id) {
             return Err(protocol("the reply carries another id".into()));
         }
-        reply
-            .remove("result")
-            .ok_or_else(|| protocol("neither result nor error".into()))
+        reply.remove("result").ok_or_else(|| protocol("neither result nor error".into()))
     }
 }

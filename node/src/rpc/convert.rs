@@ -4,10 +4,7 @@ use super::error::{ErrorKind, RpcError};
 use super::wire::{AddressText, Hex32, HexBytes, ShardWord};
 use smt_types::address::{AddressError, Hrp};
 use smt_types::payment::{MAX_MEMO_BYTES, MAX_PAYMENT_BYTES};
-use smt_types::{
-    Address, Amount, Canonical, DecodeError, Digest, NetworkId, PaymentId, ShardAddress,
-    SignedPayment,
-};
+use smt_types::{Address, Amount, Canonical, DecodeError, Digest, NetworkId, PaymentId, ShardAddress, SignedPayment};
 
 /// Where the memo's length stands in a payment: network, payer key, seq, payee and amount come before it.
 pub(crate) const MEMO_LENGTH_OFFSET: usize = 4 + 32 + 8 + 32 + 8;
@@ -17,11 +14,8 @@ pub(crate) const MEMO_LENGTH_OFFSET: usize = 4 + 32 + 8 + 32 + 8;
 /// # Errors
 /// `memo_too_long`, `weak_key` or `bad_encoding`.
 pub fn signed_payment(bytes: &HexBytes) -> Result<SignedPayment, RpcError> {
-    let memo = bytes
-        .0
-        .get(MEMO_LENGTH_OFFSET..)
-        .and_then(|rest| rest.first_chunk::<4>())
-        .map(|b| u32::from_le_bytes(*b));
+    let memo =
+        bytes.0.get(MEMO_LENGTH_OFFSET..).and_then(|rest| rest.first_chunk::<4>()).map(|b| u32::from_le_bytes(*b));
     if let Some(memo) = memo.and_then(|length| usize::try_from(length).ok())
         && memo > MAX_MEMO_BYTES
         && memo <= bytes.0.len()
@@ -30,13 +24,8 @@ pub fn signed_payment(bytes: &HexBytes) -> Result<SignedPayment, RpcError> {
         return Err(RpcError::new(ErrorKind::MemoTooLong, text).with("max", MAX_MEMO_BYTES));
     }
     SignedPayment::from_bytes(&bytes.0, MAX_PAYMENT_BYTES).map_err(|error| match error {
-        DecodeError::WeakKey => {
-            RpcError::new(ErrorKind::WeakKey, "the payer's key has small order")
-        }
-        other => RpcError::new(
-            ErrorKind::BadEncoding,
-            format!("not a signed payment: {other}"),
-        ),
+        DecodeError::WeakKey => RpcError::new(ErrorKind::WeakKey, "the payer's key has small order"),
+        other => RpcError::new(ErrorKind::BadEncoding, format!("not a signed payment: {other}")),
     })
 }
 
@@ -47,26 +36,17 @@ pub fn signed_payment(bytes: &HexBytes) -> Result<SignedPayment, RpcError> {
 pub fn check_payment(signed: &SignedPayment, network: NetworkId) -> Result<(), RpcError> {
     let payment = &signed.payment;
     if payment.network != network {
-        let text = format!(
-            "the payment is for network {}, this is network {network}",
-            payment.network
-        );
+        let text = format!("the payment is for network {}, this is network {network}", payment.network);
         return Err(RpcError::new(ErrorKind::WrongNetwork, text).with("network", network));
     }
     if payment.amount == Amount::ZERO {
         return Err(RpcError::new(ErrorKind::AmountZero, "the amount is 0"));
     }
     if payment.payer.address() == payment.payee {
-        return Err(RpcError::new(
-            ErrorKind::SelfPayment,
-            "payer and payee are one account",
-        ));
+        return Err(RpcError::new(ErrorKind::SelfPayment, "payer and payee are one account"));
     }
     if !signed.is_signed() {
-        let text = format!(
-            "the signature of payment {} does not verify under the payer's key",
-            payment.id()
-        );
+        let text = format!("the signature of payment {} does not verify under the payer's key", payment.id());
         return Err(RpcError::new(ErrorKind::BadSignature, text));
     }
     Ok(())
@@ -78,20 +58,14 @@ pub fn check_payment(signed: &SignedPayment, network: NetworkId) -> Result<(), R
 /// `wrong_prefix` or `bad_address`.
 pub fn address(text: &AddressText, hrp: Hrp) -> Result<Address, RpcError> {
     let wrong_prefix = |found: &str| {
-        let text = format!(
-            "the address has prefix {found:?}, this network's is {:?}",
-            hrp.as_str()
-        );
+        let text = format!("the address has prefix {found:?}, this network's is {:?}", hrp.as_str());
         RpcError::new(ErrorKind::WrongPrefix, text).with("prefix", hrp.as_str())
     };
     match Address::parse(&text.0) {
         Ok((found, address)) if found == hrp => Ok(address),
         Ok((found, _)) => Err(wrong_prefix(found.as_str())),
         Err(AddressError::Prefix { found }) => Err(wrong_prefix(&found)),
-        Err(error) => Err(RpcError::new(
-            ErrorKind::BadAddress,
-            format!("{:.100?}: {error}", text.0),
-        )),
+        Err(error) => Err(RpcError::new(ErrorKind::BadAddress, format!("{:.100?}: {error}", text.0))),
     }
 }
 
@@ -153,22 +127,13 @@ mod tests {
     #[test]
     fn payments_that_do_not_decode() {
         let good = vector::signed_payment().to_bytes();
-        assert_eq!(
-            signed_payment(&HexBytes(good.clone())).unwrap(),
-            vector::signed_payment()
-        );
+        assert_eq!(signed_payment(&HexBytes(good.clone())).unwrap(), vector::signed_payment());
         assert_eq!(kind_of(Vec::new()), ErrorKind::BadEncoding);
         assert_eq!(kind_of(good[1..].to_vec()), ErrorKind::BadEncoding);
-        assert_eq!(
-            kind_of([good.clone(), vec![0]].concat()),
-            ErrorKind::BadEncoding
-        );
+        assert_eq!(kind_of([good.clone(), vec![0]].concat()), ErrorKind::BadEncoding);
         let mut long_memo = good.clone();
         let memo_end = MEMO_LENGTH_OFFSET + 4 + vector::MEMO.len();
-        long_memo.splice(
-            MEMO_LENGTH_OFFSET..memo_end,
-            [65, 0, 0, 0].into_iter().chain([b'x'; 65]),
-        );
+        long_memo.splice(MEMO_LENGTH_OFFSET..memo_end, [65, 0, 0, 0].into_iter().chain([b'x'; 65]));
         assert_eq!(kind_of(long_memo), ErrorKind::MemoTooLong);
         let mut weak = good;
         weak[4..36].fill(0);
@@ -199,27 +164,14 @@ mod tests {
         let payee = vector::signed_payment().payment.payee;
         let dev = address_text(&payee, Hrp::Dev);
         assert_eq!(address(&dev, Hrp::Dev).unwrap(), payee);
-        assert_eq!(
-            address(&dev, Hrp::Main).unwrap_err().kind,
-            ErrorKind::WrongPrefix
-        );
-        assert_eq!(
-            address(&"btc1qqqq".into(), Hrp::Main).unwrap_err().kind,
-            ErrorKind::WrongPrefix
-        );
+        assert_eq!(address(&dev, Hrp::Main).unwrap_err().kind, ErrorKind::WrongPrefix);
+        assert_eq!(address(&"btc1qqqq".into(), Hrp::Main).unwrap_err().kind, ErrorKind::WrongPrefix);
         let flipped = if dev.0.ends_with('q') { 'p' } else { 'q' };
         let mistyped = AddressText(format!("{}{flipped}", &dev.0[..dev.0.len() - 1]));
-        assert_eq!(
-            address(&mistyped, Hrp::Dev).unwrap_err().kind,
-            ErrorKind::BadAddress
-        );
+        assert_eq!(address(&mistyped, Hrp::Dev).unwrap_err().kind, ErrorKind::BadAddress);
         assert_eq!(shard(&"2".into(), 1).unwrap().to_string(), "2");
         for bad in ["3", "0.1", "root", "", "x"] {
-            assert_eq!(
-                shard(&bad.into(), 1).unwrap_err().kind,
-                ErrorKind::UnknownShard,
-                "{bad:?}"
-            );
+            assert_eq!(shard(&bad.into(), 1).unwrap_err().kind, ErrorKind::UnknownShard, "{bad:?}");
         }
         assert_eq!(shard(&"root".into(), 0).unwrap(), ShardAddress::ROOT);
     }

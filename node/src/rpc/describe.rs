@@ -58,13 +58,7 @@ pub trait Describe {
 
 /// Joins the lines of a doc comment.
 pub(crate) fn join_doc(lines: &[&str]) -> String {
-    lines
-        .iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join(" ")
-        .trim()
-        .to_owned()
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
 /// Reference to a named schema.

@@ -9,9 +9,7 @@ use super::openrpc;
 use super::rate::RateLimit;
 use super::schema::{self, Subscribe, Topic};
 use super::socket::Subscriptions;
-use super::table::{
-    self, CallSubscribe, CallUnsubscribe, Discover, MethodDef, MethodRow, for_each_method,
-};
+use super::table::{self, CallSubscribe, CallUnsubscribe, Discover, MethodDef, MethodRow, for_each_method};
 use super::wire::BAD_ENCODING;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -25,16 +23,8 @@ use std::time::{Duration, Instant};
 
 /// A back end with its types erased, so that the server is compiled once and not once per back end.
 trait Handler: Send + Sync {
-    fn call<'a>(
-        &'a self,
-        row: &'static MethodRow,
-        params: Value,
-    ) -> BoxFuture<'a, Result<String, RpcError>>;
-    fn subscribe<'a>(
-        &'a self,
-        request: Subscribe,
-        sink: EventSink,
-    ) -> BoxFuture<'a, Result<(), RpcError>>;
+    fn call<'a>(&'a self, row: &'static MethodRow, params: Value) -> BoxFuture<'a, Result<String, RpcError>>;
+    fn subscribe<'a>(&'a self, request: Subscribe, sink: EventSink) -> BoxFuture<'a, Result<(), RpcError>>;
     fn health(&self) -> Health;
 }
 
@@ -105,11 +95,7 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     pub(crate) fn new<B: Backend>(backend: Arc<B>, config: RpcConfig) -> Dispatcher {
-        Dispatcher {
-            handler: Box::new(Erased(backend)),
-            rate: RateLimit::new(&config),
-            config,
-        }
+        Dispatcher { handler: Box::new(Erased(backend)), rate: RateLimit::new(&config), config }
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -121,10 +107,7 @@ impl Dispatcher {
         let request = match self.parse(body, caller) {
             Ok(request) => request,
             Err(error) => {
-                return Answer {
-                    reply: Some(failure(&error)),
-                    starts: Vec::new(),
-                };
+                return Answer { reply: Some(failure(&error)), starts: Vec::new() };
             }
         };
         match request {
@@ -145,27 +128,16 @@ impl Dispatcher {
             return Err(free(body_too_large(body.len(), max)));
         }
         let request: Value = serde_json::from_slice(body).map_err(|error| {
-            free(RpcError::new(
-                ErrorKind::MalformedJson,
-                format!("the request is not JSON: {error}"),
-            ))
+            free(RpcError::new(ErrorKind::MalformedJson, format!("the request is not JSON: {error}")))
         })?;
         if let Value::Array(calls) = &request {
             let max = self.config.batch_calls_max;
             if calls.is_empty() {
-                return Err(free(RpcError::new(
-                    ErrorKind::InvalidRequest,
-                    "the batch is empty",
-                )));
+                return Err(free(RpcError::new(ErrorKind::InvalidRequest, "the batch is empty")));
             }
             if calls.len() > max {
-                let text = format!(
-                    "the batch has {} calls, at most {max} are allowed",
-                    calls.len()
-                );
-                return Err(free(
-                    RpcError::new(ErrorKind::BatchTooLarge, text).with("max", max),
-                ));
+                let text = format!("the batch has {} calls, at most {max} are allowed", calls.len());
+                return Err(free(RpcError::new(ErrorKind::BatchTooLarge, text).with("max", max)));
             }
         }
         Ok(request)
@@ -197,16 +169,10 @@ impl Dispatcher {
     }
 
     /// One call: a reply, or none for a notification.
-    async fn call(
-        &self,
-        call: Value,
-        caller: Caller<'_>,
-        starts: &mut Vec<Start>,
-    ) -> Option<String> {
+    async fn call(&self, call: Value, caller: Caller<'_>, starts: &mut Vec<Start>) -> Option<String> {
         let invalid = |text: String| RpcError::new(ErrorKind::InvalidRequest, text);
         let Value::Object(mut call) = call else {
-            let error =
-                invalid("a request is an object with jsonrpc, id, method and params".into());
+            let error = invalid("a request is an object with jsonrpc, id, method and params".into());
             return Some(failure(&self.pay(caller.ip, 1).err().unwrap_or(error)));
         };
         let id = call.remove("id");
@@ -216,16 +182,12 @@ impl Dispatcher {
         }
         let version_fits = call.get("jsonrpc").and_then(Value::as_str) == Some("2.0");
         let outcome = match call.remove("method") {
-            _ if !version_fits => self
-                .pay(caller.ip, 1)
-                .and(Err(invalid("jsonrpc has to be \"2.0\"".into()))),
+            _ if !version_fits => self.pay(caller.ip, 1).and(Err(invalid("jsonrpc has to be \"2.0\"".into()))),
             Some(Value::String(method)) => {
                 let params = call.remove("params").unwrap_or_else(|| json!({}));
                 self.run(&method, params, caller, starts).await
             }
-            _ => self
-                .pay(caller.ip, 1)
-                .and(Err(invalid("method has to be a string".into()))),
+            _ => self.pay(caller.ip, 1).and(Err(invalid("method has to be a string".into()))),
         };
         id.map(|id| envelope(&id, outcome))
     }
@@ -246,21 +208,11 @@ impl Dispatcher {
         let reply = match tokio::time::timeout(limit, work).await {
             Ok(Ok(outcome)) => outcome?,
             Ok(Err(_panic)) => {
-                tracing::error!(
-                    method = row.name,
-                    "a method of the JSON-RPC back end panicked"
-                );
-                return Err(RpcError::new(
-                    ErrorKind::Internal,
-                    format!("{} failed inside the node", row.name),
-                ));
+                tracing::error!(method = row.name, "a method of the JSON-RPC back end panicked");
+                return Err(RpcError::new(ErrorKind::Internal, format!("{} failed inside the node", row.name)));
             }
             Err(_elapsed) => {
-                let text = format!(
-                    "{} did not answer within {} ms",
-                    row.name,
-                    limit.as_millis()
-                );
+                let text = format!("{} did not answer within {} ms", row.name, limit.as_millis());
                 return Err(RpcError::new(ErrorKind::Timeout, text));
             }
         };
@@ -293,19 +245,13 @@ impl Dispatcher {
                     subscriptions.remove(&id);
                     return Err(error);
                 }
-                starts.push(Start {
-                    id: id.clone(),
-                    topic,
-                    source,
-                });
+                starts.push(Start { id: id.clone(), topic, source });
                 encode(&schema::Subscribed { subscription: id })
             }
             CallUnsubscribe::NAME => {
                 let request = decode::<schema::Unsubscribe>(params)?;
                 let subscriptions = caller.subscriptions.ok_or_else(websocket_only)?;
-                encode(&schema::Unsubscribed {
-                    removed: subscriptions.remove(&request.subscription),
-                })
+                encode(&schema::Unsubscribed { removed: subscriptions.remove(&request.subscription) })
             }
             _ => self.handler.call(row, params).await,
         }
@@ -314,21 +260,15 @@ impl Dispatcher {
     fn pay(&self, ip: IpAddr, cost: u32) -> Result<(), RpcError> {
         self.rate.take(ip, cost, Instant::now()).map_err(|wait| {
             let ms = wait.as_millis().saturating_add(1);
-            RpcError::new(
-                ErrorKind::RateLimited,
-                format!("too many calls from {ip}: try again in {ms} ms"),
-            )
-            .with("retry_after_ms", ms)
+            RpcError::new(ErrorKind::RateLimited, format!("too many calls from {ip}: try again in {ms} ms"))
+                .with("retry_after_ms", ms)
         })
     }
 
     fn response_too_large(&self) -> RpcError {
         let max = self.config.response_bytes_max;
-        RpcError::new(
-            ErrorKind::ResponseTooLarge,
-            format!("the reply is longer than {max} bytes: ask for less"),
-        )
-        .with("max", max)
+        RpcError::new(ErrorKind::ResponseTooLarge, format!("the reply is longer than {max} bytes: ask for less"))
+            .with("max", max)
     }
 }
 
@@ -337,25 +277,16 @@ fn id_allowed(id: &Value) -> bool {
 }
 
 fn unknown_method(name: &str) -> RpcError {
-    RpcError::new(
-        ErrorKind::UnknownMethod,
-        format!("no method {name:.80?}; rpc.discover lists all"),
-    )
+    RpcError::new(ErrorKind::UnknownMethod, format!("no method {name:.80?}; rpc.discover lists all"))
 }
 
 fn websocket_only() -> RpcError {
-    RpcError::new(
-        ErrorKind::NotAvailable,
-        "subscriptions need a WebSocket: connect to / with ws:// instead of http://",
-    )
+    RpcError::new(ErrorKind::NotAvailable, "subscriptions need a WebSocket: connect to / with ws:// instead of http://")
 }
 
 pub(crate) fn body_too_large(got: usize, max: usize) -> RpcError {
-    RpcError::new(
-        ErrorKind::BodyTooLarge,
-        format!("the request has {got} bytes or more, at most {max} are allowed"),
-    )
-    .with("max", max)
+    RpcError::new(ErrorKind::BodyTooLarge, format!("the request has {got} bytes or more, at most {max} are allowed"))
+        .with("max", max)
 }
 
 fn decode<P: Describe + Check + DeserializeOwned>(params: Value) -> Result<P, RpcError> {
@@ -366,16 +297,12 @@ fn decode<P: Describe + Check + DeserializeOwned>(params: Value) -> Result<P, Rp
         Value::Null => json!({}),
         Value::Array(list) if list.is_empty() => json!({}),
         _ => {
-            return Err(invalid(
-                "params has to be an object: parameters go by name".into(),
-            ));
+            return Err(invalid("params has to be an object: parameters go by name".into()));
         }
     };
     let request: P = serde_json::from_value(named.clone()).map_err(|error| {
         let text = error.to_string();
-        let place = P::culprit(&named)
-            .map(|field| format!("{field}: "))
-            .unwrap_or_default();
+        let place = P::culprit(&named).map(|field| format!("{field}: ")).unwrap_or_default();
         match text.strip_prefix(BAD_ENCODING) {
             Some(text) => RpcError::new(ErrorKind::BadEncoding, format!("{place}{text}")),
             None => invalid(format!("{place}{text}")),
@@ -386,12 +313,8 @@ fn decode<P: Describe + Check + DeserializeOwned>(params: Value) -> Result<P, Rp
 }
 
 fn encode<R: Serialize>(reply: &R) -> Result<String, RpcError> {
-    serde_json::to_string(reply).map_err(|error| {
-        RpcError::new(
-            ErrorKind::Internal,
-            format!("the reply could not be written: {error}"),
-        )
-    })
+    serde_json::to_string(reply)
+        .map_err(|error| RpcError::new(ErrorKind::Internal, format!("the reply could not be written: {error}")))
 }
 
 /// A JSON-RPC reply around a result that is JSON already.

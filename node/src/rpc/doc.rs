@@ -10,9 +10,7 @@ use super::convert::address_text;
 use super::describe::{FieldDoc, Types};
 use super::error::ErrorKind;
 use super::openrpc::{self, API_VERSION};
-use super::schema::{
-    HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, Stage, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX,
-};
+use super::schema::{HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, Stage, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
 use super::socket::OVERSIZE_FACTOR;
 use super::table::{COMMON_ERRORS, METHODS, MethodRow};
 use serde_json::{Value, json};
@@ -182,38 +180,17 @@ fn errors() -> String {
     );
     for kind in ErrorKind::ALL {
         let retryable = if kind.retryable() { "yes" } else { "no" };
-        row(
-            &mut text,
-            &[
-                &format!("`{kind}`"),
-                &kind.code().to_string(),
-                retryable,
-                &kind.meaning(),
-            ],
-        );
+        row(&mut text, &[&format!("`{kind}`"), &kind.code().to_string(), retryable, &kind.meaning()]);
     }
-    text.push_str(&format!(
-        "\nEvery method can answer with: {}.\n",
-        kinds(COMMON_ERRORS)
-    ));
+    text.push_str(&format!("\nEvery method can answer with: {}.\n", kinds(COMMON_ERRORS)));
     text
 }
 
 fn methods(types: &Types) -> String {
-    let mut text = String::from(
-        "## Methods\n\n| method | permission | cost | what |\n| --- | --- | --- | --- |\n",
-    );
+    let mut text = String::from("## Methods\n\n| method | permission | cost | what |\n| --- | --- | --- | --- |\n");
     for method in METHODS {
         let name = format!("[`{0}`](#{1})", method.name, anchor(method.name));
-        row(
-            &mut text,
-            &[
-                &name,
-                method.permission.word(),
-                &cost(method),
-                method.summary,
-            ],
-        );
+        row(&mut text, &[&name, method.permission.word(), &cost(method), method.summary]);
     }
     text.push_str(
         "\nCost is in units of the rate limit. `read` and `write` are both open to whoever the endpoint serves; the words tell a \
@@ -234,10 +211,7 @@ fn method_section(method: &MethodRow, types: &Types) -> String {
     } else {
         text.push_str(&field_table("parameter", &params));
     }
-    text.push_str(&format!(
-        "\nReply: {}\n",
-        link(&(method.reply.label)(), types)
-    ));
+    text.push_str(&format!("\nReply: {}\n", link(&(method.reply.label)(), types)));
     let fields = (method.reply.fields)();
     if !fields.is_empty() {
         text.push('\n');
@@ -249,13 +223,8 @@ fn method_section(method: &MethodRow, types: &Types) -> String {
     let call = json!({
         "jsonrpc": "2.0", "id": 1, "method": method.name, "params": call_example(method),
     });
-    let reply =
-        json!({ "jsonrpc": "2.0", "id": 1, "result": realistic("", (method.reply.example)()) });
-    text.push_str(&format!(
-        "\n```json\n{}\n```\n\n```json\n{}\n```\n",
-        pretty(&call),
-        pretty(&reply)
-    ));
+    let reply = json!({ "jsonrpc": "2.0", "id": 1, "result": realistic("", (method.reply.example)()) });
+    text.push_str(&format!("\n```json\n{}\n```\n\n```json\n{}\n```\n", pretty(&call), pretty(&reply)));
     text
 }
 
@@ -319,15 +288,7 @@ fn field_table(heading: &str, fields: &[FieldDoc]) -> String {
     let mut text = format!("| {heading} | type | | meaning |\n| --- | --- | --- | --- |\n");
     for field in fields {
         let presence = if field.optional { "optional" } else { "always" };
-        row(
-            &mut text,
-            &[
-                &format!("`{}`", field.name),
-                &field.label,
-                presence,
-                &field.doc,
-            ],
-        );
+        row(&mut text, &[&format!("`{}`", field.name), &field.label, presence, &field.doc]);
     }
     text
 }
@@ -341,11 +302,7 @@ pub(crate) fn row(text: &mut String, cells: &[&str]) {
 }
 
 fn kinds(kinds: &[ErrorKind]) -> String {
-    kinds
-        .iter()
-        .map(|kind| format!("`{kind}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn cost(method: &MethodRow) -> String {
@@ -356,19 +313,11 @@ fn cost(method: &MethodRow) -> String {
 }
 
 fn link(label: &str, types: &Types) -> String {
-    if types.contains_key(label) {
-        format!("[{label}](#{})", anchor(label))
-    } else {
-        label.to_owned()
-    }
+    if types.contains_key(label) { format!("[{label}](#{})", anchor(label)) } else { label.to_owned() }
 }
 
 fn anchor(heading: &str) -> String {
-    heading
-        .to_ascii_lowercase()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
-        .collect()
+    heading.to_ascii_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
 }
 
 pub(crate) fn pretty(value: &Value) -> String {
@@ -379,18 +328,13 @@ pub(crate) fn pretty(value: &Value) -> String {
 fn realistic(key: &str, value: Value) -> Value {
     let payment = vector::signed_payment();
     match (key, value) {
-        (_, Value::Object(map)) => map
-            .into_iter()
-            .map(|(key, value)| (key.clone(), realistic(&key, value)))
-            .collect(),
+        (_, Value::Object(map)) => map.into_iter().map(|(key, value)| (key.clone(), realistic(&key, value))).collect(),
         (key, Value::Array(items)) => items.into_iter().map(|item| realistic(key, item)).collect(),
         ("payments", Value::String(_)) => hex::encode(payment.to_bytes()).into(),
         ("receipt", Value::String(_)) => hex::encode(vector::receipt().to_bytes()).into(),
         ("id", Value::String(_)) => hex::encode(payment.payment.id().0.0).into(),
         ("payer" | "counterparty", Value::String(_)) => {
-            address_text(&payment.payment.payer.address(), Hrp::Dev)
-                .0
-                .into()
+            address_text(&payment.payment.payer.address(), Hrp::Dev).0.into()
         }
         ("payer_key", Value::String(_)) => hex::encode(payment.payment.payer.as_bytes()).into(),
         ("memo", Value::String(_)) => hex::encode(vector::MEMO).into(),

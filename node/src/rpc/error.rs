@@ -163,13 +163,7 @@ impl RpcError {
     /// An error of `kind`.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> RpcError {
-        RpcError {
-            kind,
-            message: message.into(),
-            retryable: kind.retryable(),
-            stage: None,
-            details: BTreeMap::new(),
-        }
+        RpcError { kind, message: message.into(), retryable: kind.retryable(), stage: None, details: BTreeMap::new() }
     }
 
     /// The same with the stage reached.
@@ -232,9 +226,7 @@ impl<'de> Deserialize<'de> for RpcError {
     /// message are kept.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let data = wire
-            .data
-            .ok_or_else(|| D::Error::custom(format_args!("error {} has no data", wire.code)))?;
+        let data = wire.data.ok_or_else(|| D::Error::custom(format_args!("error {} has no data", wire.code)))?;
         let known = ErrorKind::from_word(&data.kind);
         let mut details = data.details;
         if known.is_none() {
@@ -313,9 +305,8 @@ mod tests {
 
     #[test]
     fn wire_form_is_stable_and_reads_back() {
-        let error = RpcError::new(ErrorKind::Timeout, "waited 5000 ms for final")
-            .at_stage(Stage::Certified)
-            .with("id", 7);
+        let error =
+            RpcError::new(ErrorKind::Timeout, "waited 5000 ms for final").at_stage(Stage::Certified).with("id", 7);
         let json = serde_json::to_value(&error).unwrap();
         assert_eq!(
             json,
@@ -327,8 +318,7 @@ mod tests {
 
     #[test]
     fn kind_of_a_newer_server_keeps_its_word() {
-        let json =
-            json!({"code": -32000, "message": "m", "data": {"kind": "novel", "retryable": false}});
+        let json = json!({"code": -32000, "message": "m", "data": {"kind": "novel", "retryable": false}});
         let error: RpcError = serde_json::from_value(json).unwrap();
         assert_eq!((error.kind, error.retryable), (ErrorKind::Internal, false));
         assert_eq!(error.details.get("kind").map(String::as_str), Some("novel"));

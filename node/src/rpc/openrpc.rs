@@ -47,10 +47,8 @@ pub fn types() -> Types {
 #[must_use]
 pub fn document() -> Value {
     let types = types();
-    let schemas: serde_json::Map<String, Value> = types
-        .iter()
-        .map(|(name, doc)| ((*name).to_owned(), doc.schema.clone()))
-        .collect();
+    let schemas: serde_json::Map<String, Value> =
+        types.iter().map(|(name, doc)| ((*name).to_owned(), doc.schema.clone())).collect();
     json!({
         "openrpc": OPENRPC_VERSION,
         "info": {
@@ -73,10 +71,7 @@ pub fn text() -> &'static str {
 
 fn method(row: &MethodRow, types: &Types) -> Value {
     let label = (row.params.label)();
-    let properties = types
-        .get(label.as_str())
-        .map(|doc| &doc.schema)
-        .and_then(|schema| schema.get("properties"));
+    let properties = types.get(label.as_str()).map(|doc| &doc.schema).and_then(|schema| schema.get("properties"));
     let params: Vec<Value> = (row.params.fields)()
         .into_iter()
         .map(|field| {
@@ -148,22 +143,9 @@ mod tests {
     #[test]
     fn required_members_of_openrpc_are_there() {
         let document = document();
-        for pointer in [
-            "/openrpc",
-            "/info/title",
-            "/info/version",
-            "/methods/0/name",
-            "/methods/0/result/schema",
-        ] {
+        for pointer in ["/openrpc", "/info/title", "/info/version", "/methods/0/name", "/methods/0/result/schema"] {
             assert!(document.pointer(pointer).is_some(), "{pointer}");
         }
-        assert_eq!(
-            document
-                .get("methods")
-                .and_then(Value::as_array)
-                .unwrap()
-                .len(),
-            METHODS.len()
-        );
+        assert_eq!(document.get("methods").and_then(Value::as_array).unwrap().len(), METHODS.len());
     }
 }

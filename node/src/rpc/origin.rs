@@ -16,21 +16,13 @@ use super::error::{ErrorKind, RpcError};
 /// `forbidden`, naming the header and its value.
 pub fn check(headers: &HeaderMap, config: &RpcConfig) -> Result<(), RpcError> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts
-        .next()
-        .map(|value| value.to_str().unwrap_or("(not text)"));
+    let host = hosts.next().map(|value| value.to_str().unwrap_or("(not text)"));
     match host {
         None => {
-            return Err(RpcError::new(
-                ErrorKind::Forbidden,
-                "the request has no Host header",
-            ));
+            return Err(RpcError::new(ErrorKind::Forbidden, "the request has no Host header"));
         }
         Some(_) if hosts.next().is_some() => {
-            return Err(RpcError::new(
-                ErrorKind::Forbidden,
-                "the request has two Host headers",
-            ));
+            return Err(RpcError::new(ErrorKind::Forbidden, "the request has two Host headers"));
         }
         Some(host) if !host_allowed(host, &config.allowed_hosts) => {
             return Err(RpcError::new(
@@ -44,16 +36,10 @@ pub fn check(headers: &HeaderMap, config: &RpcConfig) -> Result<(), RpcError> {
     }
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or("(not text)");
-        if !config
-            .allowed_origins
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(origin))
-        {
+        if !config.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
             return Err(RpcError::new(
                 ErrorKind::Forbidden,
-                format!(
-                    "Origin {origin:.100?} may not use this endpoint: add it to allowed_origins"
-                ),
+                format!("Origin {origin:.100?} may not use this endpoint: add it to allowed_origins"),
             ));
         }
     }
@@ -63,10 +49,7 @@ pub fn check(headers: &HeaderMap, config: &RpcConfig) -> Result<(), RpcError> {
 /// IP addresses cannot be re-bound, so any of them passes; names must be known.
 fn host_allowed(host: &str, allowed: &[String]) -> bool {
     let name = without_port(host);
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(name);
+    let bare = name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(name);
     bare.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
         || allowed.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -75,16 +58,8 @@ fn host_allowed(host: &str, allowed: &[String]) -> bool {
 /// `name:80` and `[::1]:80` without the port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') =>
-        {
-            name
-        }
-        Some((name, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(']') =>
-        {
-            name
-        }
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') => name,
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(']') => name,
         _ => host,
     }
 }
@@ -96,26 +71,10 @@ mod tests {
     #[test]
     fn names_must_be_known_addresses_pass() {
         let allowed = ["node.example".to_owned()];
-        for good in [
-            "localhost",
-            "LOCALHOST:1",
-            "127.0.0.1:80",
-            "[::1]:80",
-            "[::1]",
-            "10.0.0.1",
-            "node.example:443",
-        ] {
+        for good in ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80", "[::1]", "10.0.0.1", "node.example:443"] {
             assert!(host_allowed(good, &allowed), "{good}");
         }
-        for bad in [
-            "",
-            ":80",
-            "evil.example",
-            "evil.example:80",
-            "127.0.0.1.evil.example",
-            "localhost.evil",
-            "1:2:3",
-        ] {
+        for bad in ["", ":80", "evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "1:2:3"] {
             assert!(!host_allowed(bad, &allowed), "{bad}");
         }
     }

@@ -45,18 +45,12 @@ impl RateLimit {
     /// How long to wait before a call is let in again.
     pub fn take(&self, client: IpAddr, cost: u32, now: Instant) -> Result<(), Duration> {
         let client = client.to_canonical();
-        let per_s = if client.is_loopback() {
-            self.loopback_per_s
-        } else {
-            self.elsewhere_per_s
-        };
+        let per_s = if client.is_loopback() { self.loopback_per_s } else { self.elsewhere_per_s };
         if per_s == 0 {
             return Ok(());
         }
-        let price = Duration::from_secs(1)
-            .checked_mul(cost)
-            .and_then(|d| d.checked_div(per_s))
-            .unwrap_or(Duration::MAX);
+        let price =
+            Duration::from_secs(1).checked_mul(cost).and_then(|d| d.checked_div(per_s)).unwrap_or(Duration::MAX);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = subnet(client);
         if !buckets.contains_key(&key) && buckets.len() >= BUCKETS_MAX {
@@ -68,15 +62,9 @@ impl RateLimit {
         let bucket = buckets.entry(key).or_insert(Bucket { full_at: now });
         let owed = bucket.full_at.saturating_duration_since(now);
         if owed >= self.burst && !owed.is_zero() {
-            return Err(owed
-                .saturating_sub(self.burst)
-                .max(Duration::from_millis(1)));
+            return Err(owed.saturating_sub(self.burst).max(Duration::from_millis(1)));
         }
-        bucket.full_at = bucket
-            .full_at
-            .max(now)
-            .checked_add(price)
-            .unwrap_or(bucket.full_at);
+        bucket.full_at = bucket.full_at.max(now).checked_add(price).unwrap_or(bucket.full_at);
         Ok(())
     }
 }
@@ -85,9 +73,7 @@ impl RateLimit {
 fn subnet(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 
@@ -97,11 +83,7 @@ mod tests {
     use super::*;
 
     fn limit(per_s: u32, burst_ms: u32) -> RateLimit {
-        RateLimit::new(&RpcConfig {
-            rate_per_s: per_s,
-            rate_burst_ms: burst_ms,
-            ..RpcConfig::default()
-        })
+        RateLimit::new(&RpcConfig { rate_per_s: per_s, rate_burst_ms: burst_ms, ..RpcConfig::default() })
     }
 
     #[test]
@@ -136,9 +118,7 @@ mod tests {
         let now = Instant::now();
         limit.take("2001:db8::1".parse().unwrap(), 1, now).unwrap();
         assert!(limit.take("2001:db8::2".parse().unwrap(), 1, now).is_err());
-        limit
-            .take("2001:db8:0:1::1".parse().unwrap(), 1, now)
-            .unwrap();
+        limit.take("2001:db8:0:1::1".parse().unwrap(), 1, now).unwrap();
     }
 
     #[test]
@@ -146,12 +126,7 @@ mod tests {
         let limit = limit(1, 1_000);
         let now = Instant::now();
         for n in 0..20_000u32 {
-            assert!(
-                limit
-                    .take(IpAddr::V4((0x0a00_0000 + n).into()), 1, now)
-                    .is_ok()
-                    || n >= 16_384
-            );
+            assert!(limit.take(IpAddr::V4((0x0a00_0000 + n).into()), 1, now).is_ok() || n >= 16_384);
         }
         assert!(limit.buckets.lock().unwrap().len() <= BUCKETS_MAX + 1);
     }

@@ -162,14 +162,8 @@ dto! {
 impl From<Result<Submitted, RpcError>> for SubmitOutcome {
     fn from(outcome: Result<Submitted, RpcError>) -> Self {
         match outcome {
-            Ok(result) => SubmitOutcome {
-                result: Some(result),
-                error: None,
-            },
-            Err(error) => SubmitOutcome {
-                result: None,
-                error: Some(error),
-            },
+            Ok(result) => SubmitOutcome { result: Some(result), error: None },
+            Err(error) => SubmitOutcome { result: None, error: Some(error) },
         }
     }
 }

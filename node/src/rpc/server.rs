@@ -76,10 +76,7 @@ pub struct Listener {
 /// [`BindError::PortInUse`] if another process has it, so that a caller may try the next.
 pub fn bind(addr: SocketAddr) -> Result<Listener, BindError> {
     let refused = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::PortInUse {
-            ip: addr.ip(),
-            port: addr.port(),
-        },
+        io::ErrorKind::AddrInUse => BindError::PortInUse { ip: addr.ip(), port: addr.port() },
         _ => BindError::Refused { addr, source },
     };
     let inner = std::net::TcpListener::bind(addr).map_err(refused)?;
@@ -104,21 +101,14 @@ impl Listener {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let (alive, ended) = mpsc::channel(1);
         let shared = Arc::new(Shared {
-            places: Arc::new(Semaphore::new(
-                config.connections_max.min(Semaphore::MAX_PERMITS),
-            )),
+            places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             dispatcher: Arc::new(Dispatcher::new(backend, config)),
             stop: stop.clone(),
             abort: abort.clone(),
         });
         tokio::spawn(accept(listener, shared, alive));
-        Ok(Server {
-            addr: self.addr,
-            stop,
-            abort,
-            ended,
-        })
+        Ok(Server { addr: self.addr, stop, abort, ended })
     }
 }
 
@@ -143,9 +133,7 @@ impl Server {
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         self.stop.cancel();
         // Nothing is ever sent: the channel ends when the last connection dropped its end of it.
-        let graceful = tokio::time::timeout(deadline, self.ended.recv())
-            .await
-            .is_ok();
+        let graceful = tokio::time::timeout(deadline, self.ended.recv()).await.is_ok();
         self.abort.cancel();
         graceful
     }
@@ -173,11 +161,7 @@ struct Lease {
     _alive: mpsc::Sender<Infallible>,
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
-    shared: Arc<Shared>,
-    alive: mpsc::Sender<Infallible>,
-) {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, alive: mpsc::Sender<Infallible>) {
     loop {
         let (stream, peer) = tokio::select! {
             () = shared.stop.cancelled() => return,
@@ -193,19 +177,12 @@ async fn accept(
         };
         match shared.places.clone().try_acquire_owned() {
             Ok(place) => {
-                let lease = Lease {
-                    _place: Arc::new(place),
-                    _alive: alive.clone(),
-                };
+                let lease = Lease { _place: Arc::new(place), _alive: alive.clone() };
                 tokio::spawn(connection(stream, peer.ip(), shared.clone(), lease));
             }
             Err(_) => {
                 if let Ok(permit) = shared.refusals.clone().try_acquire_owned() {
-                    tokio::spawn(refuse(
-                        stream,
-                        shared.dispatcher.config.connections_max,
-                        permit,
-                    ));
+                    tokio::spawn(refuse(stream, shared.dispatcher.config.connections_max, permit));
                 }
             }
         }
@@ -222,22 +199,14 @@ fn http(header_timeout_ms: u32) -> hyper::server::conn::http1::Builder {
 }
 
 async fn refuse(stream: TcpStream, max: usize, _permit: OwnedSemaphorePermit) {
-    let error = RpcError::new(
-        ErrorKind::TooManyConnections,
-        format!("all {max} connections are taken"),
-    )
-    .with("max", max);
+    let error =
+        RpcError::new(ErrorKind::TooManyConnections, format!("all {max} connections are taken")).with("max", max);
     let service = service_fn(|_request: Request<Incoming>| {
         let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, &error);
-        response.headers_mut().insert(
-            header::CONNECTION,
-            header::HeaderValue::from_static("close"),
-        );
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         async { Ok::<_, Infallible>(response) }
     });
-    let connection = http(30_000)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = http(30_000).keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // Whether the client listened is its own affair.
     drop(tokio::time::timeout(REFUSAL_TIMEOUT, connection).await);
 }
@@ -251,13 +220,8 @@ async fn connection(stream: TcpStream, ip: IpAddr, shared: Arc<Shared>, lease: L
         async move { Ok::<_, Infallible>(handle(request, ip, &shared, lease).await) }
     });
     let config = &shared.dispatcher.config;
-    let stream = StallLimit::new(
-        stream,
-        Duration::from_millis(u64::from(config.write_timeout_ms)),
-    );
-    let connection = http(config.header_timeout_ms)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let stream = StallLimit::new(stream, Duration::from_millis(u64::from(config.write_timeout_ms)));
+    let connection = http(config.header_timeout_ms).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -274,12 +238,7 @@ async fn connection(stream: TcpStream, ip: IpAddr, shared: Arc<Shared>, lease: L
     }
 }
 
-async fn handle(
-    request: Request<Incoming>,
-    ip: IpAddr,
-    shared: &Arc<Shared>,
-    lease: Lease,
-) -> Response<Body> {
+async fn handle(request: Request<Incoming>, ip: IpAddr, shared: &Arc<Shared>, lease: Lease) -> Response<Body> {
     let config = &shared.dispatcher.config;
     if let Err(error) = origin::check(request.headers(), config) {
         return error_response(StatusCode::FORBIDDEN, &error);
@@ -293,21 +252,12 @@ async fn handle(
         "/readyz" if get => ready(shared),
         "/openrpc.json" if get => json_response(StatusCode::OK, openrpc::text().to_owned()),
         "/" | "/ws" | "/livez" | "/readyz" | "/openrpc.json" => {
-            let text = format!(
-                "{} {path} is not served: calls are POST /",
-                request.method()
-            );
-            error_response(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &RpcError::new(ErrorKind::InvalidRequest, text),
-            )
+            let text = format!("{} {path} is not served: calls are POST /", request.method());
+            error_response(StatusCode::METHOD_NOT_ALLOWED, &RpcError::new(ErrorKind::InvalidRequest, text))
         }
         _ => {
             let text = format!("no such path {path:.80?}: calls are POST /");
-            error_response(
-                StatusCode::NOT_FOUND,
-                &RpcError::new(ErrorKind::InvalidRequest, text),
-            )
+            error_response(StatusCode::NOT_FOUND, &RpcError::new(ErrorKind::InvalidRequest, text))
         }
     }
 }
@@ -315,23 +265,17 @@ async fn handle(
 fn ready(shared: &Shared) -> Response<Body> {
     let health = shared.dispatcher.health();
     let ready = health.readiness == Readiness::Ready;
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(
         status,
-        json!({ "ready": ready, "readiness": health.readiness, "reasons": health.reasons })
-            .to_string(),
+        json!({ "ready": ready, "readiness": health.readiness, "reasons": health.reasons }).to_string(),
     )
 }
 
 async fn call(request: Request<Incoming>, ip: IpAddr, shared: &Shared) -> Response<Body> {
     let config = &shared.dispatcher.config;
     let limit = Duration::from_millis(u64::from(config.body_timeout_ms));
-    let body = match tokio::time::timeout(limit, read_body(request, config.request_bytes_max)).await
-    {
+    let body = match tokio::time::timeout(limit, read_body(request, config.request_bytes_max)).await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) => {
             let status = match error.kind {
@@ -342,22 +286,10 @@ async fn call(request: Request<Incoming>, ip: IpAddr, shared: &Shared) -> Respon
         }
         Err(_elapsed) => {
             let text = format!("the body did not arrive within {} ms", limit.as_millis());
-            return error_response(
-                StatusCode::REQUEST_TIMEOUT,
-                &RpcError::new(ErrorKind::Timeout, text),
-            );
+            return error_response(StatusCode::REQUEST_TIMEOUT, &RpcError::new(ErrorKind::Timeout, text));
         }
     };
-    let answer = shared
-        .dispatcher
-        .process(
-            &body,
-            Caller {
-                ip,
-                subscriptions: None,
-            },
-        )
-        .await;
+    let answer = shared.dispatcher.process(&body, Caller { ip, subscriptions: None }).await;
     match answer.reply {
         Some(reply) => json_response(StatusCode::OK, reply),
         None => {
@@ -373,12 +305,8 @@ async fn read_body(request: Request<Incoming>, max: usize) -> Result<Vec<u8>, Rp
     let mut chunks = Body::new(request.into_body()).into_data_stream();
     let (mut body, mut length) = (Vec::new(), 0usize);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| {
-            RpcError::new(
-                ErrorKind::InvalidRequest,
-                format!("the body broke off: {error}"),
-            )
-        })?;
+        let chunk =
+            chunk.map_err(|error| RpcError::new(ErrorKind::InvalidRequest, format!("the body broke off: {error}")))?;
         length = length.saturating_add(chunk.len());
         if length <= max {
             body.extend_from_slice(&chunk);
@@ -386,36 +314,21 @@ async fn read_body(request: Request<Incoming>, max: usize) -> Result<Vec<u8>, Rp
             break;
         }
     }
-    if length > max {
-        Err(body_too_large(length, max))
-    } else {
-        Ok(body)
-    }
+    if length > max { Err(body_too_large(length, max)) } else { Ok(body) }
 }
 
-async fn upgrade(
-    request: Request<Incoming>,
-    ip: IpAddr,
-    shared: &Shared,
-    lease: Lease,
-) -> Response<Body> {
+async fn upgrade(request: Request<Incoming>, ip: IpAddr, shared: &Shared, lease: Lease) -> Response<Body> {
     let (mut parts, _body) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(rejection) => {
             let text = format!("calls are POST /; GET / is for WebSockets only: {rejection}");
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                &RpcError::new(ErrorKind::InvalidRequest, text),
-            );
+            return error_response(StatusCode::BAD_REQUEST, &RpcError::new(ErrorKind::InvalidRequest, text));
         }
     };
     let dispatcher = shared.dispatcher.clone();
     let (stop, abort) = (shared.stop.clone(), shared.abort.clone());
-    let max = dispatcher
-        .config
-        .request_bytes_max
-        .saturating_mul(OVERSIZE_FACTOR);
+    let max = dispatcher.config.request_bytes_max.saturating_mul(OVERSIZE_FACTOR);
     upgrade
         .max_message_size(max)
         .max_frame_size(max)
@@ -433,18 +346,9 @@ fn json_response(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
-    headers.insert(
-        header::CACHE_CONTROL,
-        header::HeaderValue::from_static("no-store"),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        header::HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -76,13 +76,7 @@ impl Subscriptions {
     fn start(self: &Arc<Self>, start: Start, out: &mpsc::Sender<Message>) {
         let mut table = self.lock();
         if let Some(entry) = table.active.get_mut(&start.id) {
-            let task = tokio::spawn(forward(
-                start.id,
-                start.topic,
-                start.source,
-                out.clone(),
-                self.clone(),
-            ));
+            let task = tokio::spawn(forward(start.id, start.topic, start.source, out.clone(), self.clone()));
             *entry = (Some(start.topic), Some(task.abort_handle()));
         }
     }
@@ -103,15 +97,8 @@ impl Subscriptions {
 }
 
 fn notification(id: &str, topic: Topic, event: Option<Event>, closed: Option<&str>) -> Message {
-    let params = Notification {
-        subscription: id.to_owned(),
-        topic,
-        event,
-        closed: closed.map(ToOwned::to_owned),
-    };
-    json!({ "jsonrpc": "2.0", "method": "smt_subscription", "params": params })
-        .to_string()
-        .into()
+    let params = Notification { subscription: id.to_owned(), topic, event, closed: closed.map(ToOwned::to_owned) };
+    json!({ "jsonrpc": "2.0", "method": "smt_subscription", "params": params }).to_string().into()
 }
 
 async fn forward(
@@ -124,11 +111,7 @@ async fn forward(
     loop {
         match source.next().await {
             Ok(event) => {
-                if out
-                    .send(notification(&id, topic, Some(event), None))
-                    .await
-                    .is_err()
-                {
+                if out.send(notification(&id, topic, Some(event), None)).await.is_err() {
                     return;
                 }
             }
@@ -142,11 +125,7 @@ async fn forward(
     }
 }
 
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    mut queue: mpsc::Receiver<Message>,
-    limit: Duration,
-) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>, limit: Duration) {
     while let Some(message) = queue.recv().await {
         let last = matches!(message, Message::Close(_));
         match tokio::time::timeout(limit, sink.send(message)).await {
@@ -157,23 +136,13 @@ async fn write(
 }
 
 /// Serves one connection until it closes, falls silent, or `stop` is cancelled.
-pub(crate) async fn run(
-    socket: WebSocket,
-    dispatcher: Arc<Dispatcher>,
-    ip: IpAddr,
-    stop: CancellationToken,
-) {
+pub(crate) async fn run(socket: WebSocket, dispatcher: Arc<Dispatcher>, ip: IpAddr, stop: CancellationToken) {
     let (sink, stream) = socket.split();
     let (out, queue) = mpsc::channel(OUT_QUEUE);
     let limit = Duration::from_millis(u64::from(dispatcher.config.write_timeout_ms));
     let mut writer = tokio::spawn(write(sink, queue, limit));
     let subscriptions = Arc::new(Subscriptions::default());
-    let connection = Connection {
-        dispatcher,
-        ip,
-        subscriptions: subscriptions.clone(),
-        out: out.clone(),
-    };
+    let connection = Connection { dispatcher, ip, subscriptions: subscriptions.clone(), out: out.clone() };
     let code = tokio::select! {
         code = read(connection, stream) => code,
         () = stop.cancelled() => close_code::AWAY,
@@ -181,19 +150,11 @@ pub(crate) async fn run(
     };
     let farewell = async {
         for (id, topic) in subscriptions.end() {
-            out.send(notification(&id, topic, None, Some("stopping")))
-                .await?;
+            out.send(notification(&id, topic, None, Some("stopping"))).await?;
         }
-        out.send(Message::Close(Some(CloseFrame {
-            code,
-            reason: "".into(),
-        })))
-        .await
+        out.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await
     };
-    if tokio::time::timeout(CLOSE_TIMEOUT, farewell)
-        .await
-        .is_ok_and(|sent| sent.is_ok())
-    {
+    if tokio::time::timeout(CLOSE_TIMEOUT, farewell).await.is_ok_and(|sent| sent.is_ok()) {
         drop(out);
         drop(tokio::time::timeout(CLOSE_TIMEOUT, &mut writer).await);
     }
@@ -209,12 +170,7 @@ struct Connection {
 
 /// The reader; answers the close code.
 async fn read(connection: Connection, mut stream: SplitStream<WebSocket>) -> u16 {
-    let Connection {
-        dispatcher,
-        ip,
-        subscriptions,
-        out,
-    } = connection;
+    let Connection { dispatcher, ip, subscriptions, out } = connection;
     let period = Duration::from_millis(u64::from(dispatcher.config.ping_ms.max(1)));
     let silence_max = period.saturating_mul(2);
     let mut pings = tokio::time::interval(period);
@@ -254,22 +210,14 @@ async fn read(connection: Connection, mut stream: SplitStream<WebSocket>) -> u16
         };
         let max = dispatcher.config.request_bytes_max;
         if body.len() > max {
-            if out
-                .send(failure(&body_too_large(body.len(), max)).into())
-                .await
-                .is_err()
-            {
+            if out.send(failure(&body_too_large(body.len(), max)).into()).await.is_err() {
                 return close_code::ERROR;
             }
             continue;
         }
-        let (dispatcher, subscriptions, out) =
-            (dispatcher.clone(), subscriptions.clone(), out.clone());
+        let (dispatcher, subscriptions, out) = (dispatcher.clone(), subscriptions.clone(), out.clone());
         calls.spawn(async move {
-            let caller = Caller {
-                ip,
-                subscriptions: Some(&subscriptions),
-            };
+            let caller = Caller { ip, subscriptions: Some(&subscriptions) };
             let Answer { reply, starts } = dispatcher.process(&body, caller).await;
             if let Some(reply) = reply
                 && out.send(reply.into()).await.is_err()

@@ -21,19 +21,11 @@ pub(crate) struct StallLimit<T> {
 
 impl<T> StallLimit<T> {
     pub(crate) fn new(inner: T, limit: Duration) -> StallLimit<T> {
-        StallLimit {
-            inner,
-            limit,
-            stalled: None,
-        }
+        StallLimit { inner, limit, stalled: None }
     }
 
     /// Passes progress on; a pending write starts or asks the clock.
-    fn watch<R>(
-        &mut self,
-        context: &mut Context<'_>,
-        progress: Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
+    fn watch<R>(&mut self, context: &mut Context<'_>, progress: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if progress.is_ready() {
             self.stalled = None;
             return progress;
@@ -41,31 +33,20 @@ impl<T> StallLimit<T> {
         let limit = self.limit;
         let clock = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         match clock.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the peer does not read",
-            ))),
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read"))),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for StallLimit<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_read(context, buffer)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for StallLimit<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let progress = Pin::new(&mut this.inner).poll_write(context, bytes);
         this.watch(context, progress)

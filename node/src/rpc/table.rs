@@ -87,11 +87,7 @@ impl TypeRow {
             example: T::example,
             fields: T::fields,
             collect: T::collect,
-            decodes: |value| {
-                serde_json::from_value::<T>(value)
-                    .map(drop)
-                    .map_err(|error| error.to_string())
-            },
+            decodes: |value| serde_json::from_value::<T>(value).map(drop).map_err(|error| error.to_string()),
         }
     }
 }
@@ -336,10 +332,7 @@ mod tests {
     #[test]
     fn many_payments_cost_as_many_calls() {
         let row = find("smt_submitTransactions").unwrap();
-        assert_eq!(
-            row.cost_of(&serde_json::json!({"payments": ["00", "01", "02"]})),
-            30
-        );
+        assert_eq!(row.cost_of(&serde_json::json!({"payments": ["00", "01", "02"]})), 30);
         assert_eq!(row.cost_of(&serde_json::json!({"payments": "x"})), 10);
     }
 }

@@ -35,9 +35,7 @@ impl<'de, T: FromStr> Deserialize<'de> for Decimal<T> {
         let canonical = plain && (text.len() == 1 || !text.starts_with('0'));
         match text.parse() {
             Ok(value) if canonical => Ok(Decimal(value)),
-            _ => Err(D::Error::custom(format_args!(
-                "{text:.40?} is not a decimal string of the allowed range"
-            ))),
+            _ => Err(D::Error::custom(format_args!("{text:.40?} is not a decimal string of the allowed range"))),
         }
     }
 }
@@ -85,10 +83,7 @@ impl<'de> Deserialize<'de> for HexBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(&text).map(HexBytes).map_err(|error| {
-            D::Error::custom(format_args!(
-                "{BAD_ENCODING}{} characters are not hex: {error}",
-                text.len()
-            ))
+            D::Error::custom(format_args!("{BAD_ENCODING}{} characters are not hex: {error}", text.len()))
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The interface's back end: which shard a request is for, and who answers it.
 
 use super::convert::rank;
-use super::submit::after;
 use super::local::{CREDITED, Local, WAIT_CREDITED, WaitCredited};
+use super::submit::after;
 use crate::rpc::backend::{Backend, EventSink, Health};
 use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::schema::{self, Event, Readiness, Stage, Topic, WaitFor};
@@ -90,7 +90,12 @@ impl NodeBackend {
         Ok(found)
     }
 
-    async fn submit(&self, payment: &HexBytes, wait: WaitFor, patience: Duration) -> Result<schema::Submitted, RpcError> {
+    async fn submit(
+        &self,
+        payment: &HexBytes,
+        wait: WaitFor,
+        patience: Duration,
+    ) -> Result<schema::Submitted, RpcError> {
         let deadline = after(patience);
         let signed = crate::rpc::convert::signed_payment(payment)?;
         crate::rpc::convert::check_payment(&signed, self.local.view.genesis.network)?;
@@ -106,7 +111,8 @@ impl NodeBackend {
             self.local.submit_here(signed.clone(), first, patience).await?
         } else {
             let timeout_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-            let params = schema::SubmitTransaction { payment: payment.clone(), wait: Some(first), timeout_ms: Some(timeout_ms) };
+            let params =
+                schema::SubmitTransaction { payment: payment.clone(), wait: Some(first), timeout_ms: Some(timeout_ms) };
             self.local.forward(home, "smt_submitTransaction", &params, patience).await?
         };
         if credited {
@@ -278,7 +284,10 @@ impl Backend for NodeBackend {
             shard: committee.shard().into(),
             committee: committee.digest().into(),
             quorum: u8::try_from(committee.quorum()).unwrap_or(u8::MAX),
-            replicas: committee.indices().filter_map(|index| committee.keys(index).map(|keys| replica(index, keys))).collect(),
+            replicas: committee
+                .indices()
+                .filter_map(|index| committee.keys(index).map(|keys| replica(index, keys)))
+                .collect(),
         });
         Ok(schema::GenesisReply {
             hash: view.genesis_hash.into(),
@@ -306,7 +315,9 @@ impl Backend for NodeBackend {
                 });
             }
             Topic::Transaction => {
-                let id = request.id.ok_or_else(|| RpcError::new(ErrorKind::InvalidParams, "topic transaction needs `id`"))?;
+                let id = request
+                    .id
+                    .ok_or_else(|| RpcError::new(ErrorKind::InvalidParams, "topic transaction needs `id`"))?;
                 tokio::spawn(async move { backend.follow_payment(id.into(), &sink).await });
             }
             Topic::Account => {
@@ -372,8 +383,11 @@ impl NodeBackend {
                 && told != Some((account.balance, account.next_seq))
             {
                 told = Some((account.balance, account.next_seq));
-                let event =
-                    schema::AccountEvent { address: address.clone(), balance: account.balance, next_seq: account.next_seq };
+                let event = schema::AccountEvent {
+                    address: address.clone(),
+                    balance: account.balance,
+                    next_seq: account.next_seq,
+                };
                 if !sink.send(Event::Account(event)) {
                     return;
                 }

@@ -5,9 +5,9 @@ use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::schema::{self, Stage, WaitFor};
 use crate::rpc::wire::{Decimal, Hex32, HexBytes};
 use smt_consensus::Reject;
+use smt_types::address::Hrp;
 use smt_types::header::CertifiedHeader;
 use smt_types::{Address, Canonical, Digest, SignedPayment};
-use smt_types::address::Hrp;
 
 /// The stage a wish means.
 #[must_use]
@@ -74,7 +74,9 @@ pub fn reject(reject: &Reject) -> RpcError {
 impl From<Unavailable> for RpcError {
     fn from(error: Unavailable) -> RpcError {
         match error {
-            Unavailable::Stopped => RpcError::new(ErrorKind::ShardUnavailable, "the replica behind this endpoint has stopped"),
+            Unavailable::Stopped => {
+                RpcError::new(ErrorKind::ShardUnavailable, "the replica behind this endpoint has stopped")
+            }
             Unavailable::Busy => RpcError::new(ErrorKind::Overloaded, "the replica's queue is full"),
         }
     }

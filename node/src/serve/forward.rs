@@ -97,7 +97,8 @@ impl Local {
 }
 
 fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
-    let strange = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("strange answer of a replica: {error}"));
+    let strange =
+        |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("strange answer of a replica: {error}"));
     match serde_json::from_slice::<Answer>(answer).map_err(strange)? {
         Answer::Result(value) => serde_json::from_value(value).map_err(strange),
         Answer::Error(error) => Err(error),

@@ -140,11 +140,16 @@ impl Local {
                 reply(&schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
             }
             WAIT_CREDITED => reply(&self.wait_credited(&params(call.params)?).await?.0),
-            other => Err(RpcError::new(ErrorKind::UnknownMethod, format!("{other} is not answered for other replicas"))),
+            other => {
+                Err(RpcError::new(ErrorKind::UnknownMethod, format!("{other} is not answered for other replicas")))
+            }
         }
     }
 
-    pub(crate) async fn submit_transaction(&self, params: schema::SubmitTransaction) -> Result<schema::Submitted, RpcError> {
+    pub(crate) async fn submit_transaction(
+        &self,
+        params: schema::SubmitTransaction,
+    ) -> Result<schema::Submitted, RpcError> {
         let signed = crate::rpc::convert::signed_payment(&params.payment)?;
         let patience = params.timeout();
         self.submit_here(signed, params.wait_for(), patience).await
@@ -204,7 +209,9 @@ impl Local {
         let mut range = KeyRange::prefix(&address.0);
         if let Some(before) = &params.before {
             let cursor = hex::decode(before).ok().filter(|cursor| cursor.starts_with(&address.0));
-            let wrong = || RpcError::new(ErrorKind::InvalidParams, "`before` is not the `next` of an earlier page of this account");
+            let wrong = || {
+                RpcError::new(ErrorKind::InvalidParams, "`before` is not the `next` of an earlier page of this account")
+            };
             range = range.before(&cursor.ok_or_else(wrong)?);
         }
         let column = smt_consensus::Column::History.into();
@@ -228,7 +235,8 @@ impl Local {
     /// The history row of the payment at an old slot, if it is among the newest of its payer.
     pub(crate) fn payer_row(&self, slot: &Slot) -> Option<HistoryRow> {
         let column = smt_consensus::Column::History.into();
-        let rows = self.handle.store().scan(column, &KeyRange::prefix(&slot.payer.0), Order::Descending, OLD_SLOT_ROWS_MAX);
+        let rows =
+            self.handle.store().scan(column, &KeyRange::prefix(&slot.payer.0), Order::Descending, OLD_SLOT_ROWS_MAX);
         let rows = rows.unwrap_or_default();
         let mut rows = rows.iter().filter_map(|(_, value)| HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok());
         rows.find(|row| row.out && row.seq == slot.seq)
@@ -306,7 +314,8 @@ impl Local {
     pub(crate) async fn proof(&self, params: schema::ByAddress) -> Result<schema::Proof, RpcError> {
         let address = self.address(&params.address)?;
         for _ in 0..100 {
-            let asked = self.handle.ask(move |replica, _| (replica.decided(), replica.ledger().account_proof(&address)));
+            let asked =
+                self.handle.ask(move |replica, _| (replica.decided(), replica.ledger().account_proof(&address)));
             let (epoch, proof) = asked.await?;
             if let Some(certified) = self.certified(epoch) {
                 return Ok(schema::Proof {
@@ -330,7 +339,11 @@ impl Local {
         }
         let place = usize::try_from(self.handle.node().shard.index()).ok()?;
         let header = self.view.network.genesis_headers.get(place)?.clone();
-        Some(CertifiedHeader { header, changes: smt_types::header::LinkChanges::default(), signatures: Bounded::default() })
+        Some(CertifiedHeader {
+            header,
+            changes: smt_types::header::LinkChanges::default(),
+            signatures: Bounded::default(),
+        })
     }
 
     pub(crate) fn snapshot(&self, params: &schema::SnapshotQuery) -> Result<schema::Snapshot, RpcError> {
@@ -341,7 +354,8 @@ impl Local {
                 (newest.saturating_sub(8)..=newest).rev().find_map(|epoch| self.certified(Epoch(epoch)))
             }
         };
-        let certified = certified.ok_or_else(|| RpcError::new(ErrorKind::NotYet, "no certified header of that epoch is here"))?;
+        let certified =
+            certified.ok_or_else(|| RpcError::new(ErrorKind::NotYet, "no certified header of that epoch is here"))?;
         Ok(convert::snapshot(&certified))
     }
 

@@ -1,16 +1,16 @@
 //! Taking a payment at its home shard and following it.
 
 use super::convert::{rank, reject, stage_of};
+use super::local::RECEIPT;
 use super::local::{Local, WaitCredited};
 use crate::replica::hub::{Progress, Watch};
 use crate::rpc::error::{ErrorKind, RpcError};
-use super::local::RECEIPT;
 use crate::rpc::schema::{ById, ReceiptReply, Stage, Submitted, WaitFor};
 use crate::rpc::wire::{Decimal, HexBytes};
 use smt_consensus::verify::Refused;
 use smt_consensus::{Reject, archive};
-use smt_types::receipt::{AppliedPart, MAX_RECEIPT_BYTES, Receipt};
 use smt_types::batch::BatchPath;
+use smt_types::receipt::{AppliedPart, MAX_RECEIPT_BYTES, Receipt};
 use smt_types::{Bounded, Canonical, Digest, Epoch, PaymentId, SignedPayment, Slot};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +21,12 @@ const RECEIPT_LOOK: Duration = Duration::from_millis(50);
 
 impl Local {
     /// Submits a payment whose home is this shard and waits for a stage of the payer's side (`credited` is the caller's).
-    pub(crate) async fn submit_here(&self, signed: SignedPayment, wait: WaitFor, patience: Duration) -> Result<Submitted, RpcError> {
+    pub(crate) async fn submit_here(
+        &self,
+        signed: SignedPayment,
+        wait: WaitFor,
+        patience: Duration,
+    ) -> Result<Submitted, RpcError> {
         let deadline = after(patience);
         let (id, slot) = (signed.payment.id(), signed.payment.slot());
         let checked = tokio::task::block_in_place(|| self.handle.gate.payment(signed.clone()));
@@ -62,7 +67,9 @@ impl Local {
                     }
                 }
                 Ok(Some(Progress::GaveUp(refused))) => return Err(self.gave_up(&refused).at_stage(stage)),
-                Ok(None) => return Err(RpcError::new(ErrorKind::ShardUnavailable, "the replica has stopped").at_stage(stage)),
+                Ok(None) => {
+                    return Err(RpcError::new(ErrorKind::ShardUnavailable, "the replica has stopped").at_stage(stage));
+                }
                 Err(_) => return Err(self.too_late(stage)),
             }
         }
@@ -80,7 +87,8 @@ impl Local {
         if !self.has_quorum() {
             return self.no_quorum().at_stage(stage);
         }
-        RpcError::new(ErrorKind::Timeout, "the wanted stage was not reached in time; the payment goes on").at_stage(stage)
+        RpcError::new(ErrorKind::Timeout, "the wanted stage was not reached in time; the payment goes on")
+            .at_stage(stage)
     }
 
     /// Whether enough replicas of the shard are connected to make a quorum with this one.
@@ -91,7 +99,9 @@ impl Local {
     fn no_quorum(&self) -> RpcError {
         let (have, want) = (self.reachable(), self.quorum());
         let shard = self.handle.node().shard;
-        let text = format!("{have} of the {want} replicas of shard {shard} that make a quorum are reachable; the same bytes may be sent again");
+        let text = format!(
+            "{have} of the {want} replicas of shard {shard} that make a quorum are reachable; the same bytes may be sent again"
+        );
         RpcError::new(ErrorKind::ShardUnavailable, text)
     }
 
@@ -198,7 +208,9 @@ impl Local {
         };
         for place in self.view.peers.keys().filter(|place| place.shard == self.handle.node().shard) {
             let params = ById { id: (*id).into() };
-            let Ok(reply) = self.ask_replica::<_, ReceiptReply>(*place, RECEIPT, &params, RECEIPT_WAIT).await else { continue };
+            let Ok(reply) = self.ask_replica::<_, ReceiptReply>(*place, RECEIPT, &params, RECEIPT_WAIT).await else {
+                continue;
+            };
             if let Ok(receipt) = Receipt::from_bytes(&reply.receipt.0, MAX_RECEIPT_BYTES) {
                 return Ok(receipt);
             }

@@ -166,10 +166,7 @@ impl KeyRange {
     /// The keys that start with `prefix`.
     #[must_use]
     pub fn prefix(prefix: &[u8]) -> Self {
-        Self {
-            lower: prefix.to_vec(),
-            upper: successor(prefix),
-        }
+        Self { lower: prefix.to_vec(), upper: successor(prefix) }
     }
 
     /// This range without the keys below `key`.
@@ -224,22 +221,13 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "tests"
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
     use super::*;
 
     #[test]
     fn tags_are_unique_and_ascending() {
         assert!(Column::ALL.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(
-            Column::ALL
-                .iter()
-                .all(|column| (1..255).contains(&(*column as u8)))
-        );
+        assert!(Column::ALL.iter().all(|column| (1..255).contains(&(*column as u8))));
     }
 
     #[test]

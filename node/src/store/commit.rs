@@ -109,14 +109,7 @@ impl Writer {
     /// `floor`: sequence number up to which opening the store found, and so made, everything durable.
     pub(super) fn new(store_mark: [u8; 16], floor: u64) -> Self {
         Self {
-            state: Mutex::new(State {
-                mark: Mark {
-                    store: store_mark,
-                    floor,
-                    synced: floor,
-                },
-                failure: None,
-            }),
+            state: Mutex::new(State { mark: Mark { store: store_mark, floor, synced: floor }, failure: None }),
             failed: AtomicBool::new(false),
             synced_commits: AtomicU64::new(0),
             buffered_commits: AtomicU64::new(0),
@@ -124,28 +117,16 @@ impl Writer {
         }
     }
 
-    pub(super) fn commit(
-        &self,
-        db: &DB,
-        dir: &Path,
-        set: WriteSet,
-        durability: Durability,
-    ) -> Result<(), StoreError> {
+    pub(super) fn commit(&self, db: &DB, dir: &Path, set: WriteSet, durability: Durability) -> Result<(), StoreError> {
         if set.bytes > MAX_WRITE_SET_BYTES {
-            return Err(StoreError::TooLarge {
-                got: set.bytes,
-                max: MAX_WRITE_SET_BYTES,
-            });
+            return Err(StoreError::TooLarge { got: set.bytes, max: MAX_WRITE_SET_BYTES });
         }
         // One commit at a time, although RocksDB could join concurrent ones: the mark needs the order of the log, and no commit may
         // slip in between a failure and the refusal of what follows. The caller joins what should share a sync into one set.
         // A thread that panicked in here left the state whole, since it is changed only after RocksDB has answered.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cause) = &state.failure {
-            return Err(StoreError::Failed {
-                dir: dir.to_path_buf(),
-                cause: cause.clone(),
-            });
+            return Err(StoreError::Failed { dir: dir.to_path_buf(), cause: cause.clone() });
         }
         let synced = durability == Durability::Synced;
         if set.is_empty() && !synced {
@@ -155,9 +136,7 @@ impl Writer {
             (0, db.flush_wal(true))
         } else {
             let mut batch = WriteBatch::with_capacity_bytes(
-                set.bytes
-                    .saturating_add(set.len().saturating_mul(8))
-                    .saturating_add(64),
+                set.bytes.saturating_add(set.len().saturating_mul(8)).saturating_add(64),
             );
             // First in the batch, where the check of the log looks for it.
             batch.put_log_data(state.mark.encode());
@@ -180,10 +159,7 @@ impl Writer {
                 source,
             });
         }
-        self.bytes_written.fetch_add(
-            u64::try_from(written).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.bytes_written.fetch_add(u64::try_from(written).unwrap_or(u64::MAX), Ordering::Relaxed);
         if synced {
             state.mark.synced = db.latest_sequence_number();
             self.synced_commits.fetch_add(1, Ordering::Relaxed);

@@ -1,9 +1,6 @@
 //! What all stores of a process share, and the RocksDB options.
 
-use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options,
-    WriteBufferManager,
-};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBufferManager};
 
 const MIB: usize = 1024 * 1024;
 
@@ -34,16 +31,9 @@ impl StoreContext {
     #[must_use]
     pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
         let cache = Cache::new_lru_cache(cache_bytes);
-        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
-            write_buffer_bytes,
-            false,
-            cache.clone(),
-        );
-        Self {
-            cache,
-            write_buffers,
-            write_buffer_bytes,
-        }
+        let write_buffers =
+            WriteBufferManager::new_write_buffer_manager_with_cache(write_buffer_bytes, false, cache.clone());
+        Self { cache, write_buffers, write_buffer_bytes }
     }
 
     /// Bytes of cache in use, write buffers included.
@@ -81,9 +71,7 @@ impl StoreContext {
         options.set_track_and_verify_wals_in_manifest(true);
 
         // Memory and descriptors, for up to a hundred stores in a process.
-        let write_buffer = self
-            .write_buffer_bytes
-            .clamp(64 * 1024, WRITE_BUFFER_BYTES_MAX);
+        let write_buffer = self.write_buffer_bytes.clamp(64 * 1024, WRITE_BUFFER_BYTES_MAX);
         options.set_write_buffer_size(write_buffer);
         options.set_max_write_buffer_number(2);
         options.set_arena_block_size(64 * 1024);
@@ -109,8 +97,6 @@ impl StoreContext {
 
 impl std::fmt::Debug for StoreContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreContext")
-            .field("write_buffer_bytes", &self.write_buffer_bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("StoreContext").field("write_buffer_bytes", &self.write_buffer_bytes).finish_non_exhaustive()
     }
 }

@@ -105,25 +105,13 @@ pub enum StoreError {
 
 impl StoreError {
     /// A failed operation of RocksDB: damage where RocksDB says so.
-    pub(super) fn database(
-        dir: &Path,
-        operation: impl Into<String>,
-        source: rocksdb::Error,
-    ) -> Self {
+    pub(super) fn database(dir: &Path, operation: impl Into<String>, source: rocksdb::Error) -> Self {
         let (dir, operation) = (dir.to_path_buf(), operation.into());
         if source.kind() == ErrorKind::Corruption {
             let detail = source.into_string();
-            StoreError::Corrupt {
-                dir,
-                operation,
-                detail,
-            }
+            StoreError::Corrupt { dir, operation, detail }
         } else {
-            StoreError::Database {
-                dir,
-                operation,
-                source,
-            }
+            StoreError::Database { dir, operation, source }
         }
     }
 
@@ -147,11 +135,7 @@ impl StoreError {
     }
 
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        StoreError::Io {
-            operation,
-            path: path.to_path_buf(),
-            source,
-        }
+        StoreError::Io { operation, path: path.to_path_buf(), source }
     }
 }
 

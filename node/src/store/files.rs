@@ -32,8 +32,7 @@ impl Drop for LockFile {
 impl LockFile {
     /// Creates `dir` if need be and locks it. The lock belongs to the open file (flock), so a second handle in this process is refused too.
     pub(crate) fn acquire(dir: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir)
-            .map_err(|source| StoreError::io("create the directory", dir, source))?;
+        fs::create_dir_all(dir).map_err(|source| StoreError::io("create the directory", dir, source))?;
         let path = dir.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)
@@ -47,15 +46,8 @@ impl LockFile {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 // The note is a courtesy: without it the message names no process.
-                let pid = (&file)
-                    .take(32)
-                    .read_to_string(&mut text)
-                    .ok()
-                    .and_then(|_| text.trim().parse().ok());
-                return Err(StoreError::Locked {
-                    dir: dir.to_path_buf(),
-                    pid,
-                });
+                let pid = (&file).take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(StoreError::Locked { dir: dir.to_path_buf(), pid });
             }
             Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path, source)),
         }
@@ -86,10 +78,7 @@ pub(super) fn db_dir(dir: &Path) -> PathBuf {
 /// Reads and checks the header; `None` where no store has been created.
 pub(super) fn read_header(dir: &Path, identity: &[u8]) -> Result<Option<Header>, StoreError> {
     if identity.len() > IDENTITY_BYTES_MAX {
-        return Err(StoreError::IdentityTooLong {
-            got: identity.len(),
-            max: IDENTITY_BYTES_MAX,
-        });
+        return Err(StoreError::IdentityTooLong { got: identity.len(), max: IDENTITY_BYTES_MAX });
     }
     let store = store_dir(dir);
     match fs::symlink_metadata(&store) {
@@ -123,30 +112,20 @@ pub(super) fn read_header(dir: &Path, identity: &[u8]) -> Result<Option<Header>,
         .ok_or_else(|| corrupt("no version number"))?;
     // The number comes first: what a later format writes behind it is not ours to judge.
     if found > FORMAT_VERSION {
-        return Err(StoreError::Newer {
-            dir: dir.to_path_buf(),
-            found,
-            supported: FORMAT_VERSION,
-        });
+        return Err(StoreError::Newer { dir: dir.to_path_buf(), found, supported: FORMAT_VERSION });
     }
     let kept = lines
         .next()
         .and_then(|line| line.strip_prefix("identity "))
         .filter(|kept| kept.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
         .ok_or_else(|| corrupt("no identity"))?;
-    let mark = lines
-        .next()
-        .and_then(|line| parse_mark(line.strip_prefix("mark ")?));
+    let mark = lines.next().and_then(|line| parse_mark(line.strip_prefix("mark ")?));
     let (1, Some(mark), Some("end"), None) = (found, mark, lines.next(), lines.next()) else {
         return Err(corrupt("cut short or altered"));
     };
     let expected = to_hex(identity);
     if kept != expected {
-        return Err(StoreError::Identity {
-            dir: dir.to_path_buf(),
-            found: kept.to_owned(),
-            expected,
-        });
+        return Err(StoreError::Identity { dir: dir.to_path_buf(), found: kept.to_owned(), expected });
     }
     Ok(Some(Header { mark }))
 }
@@ -166,19 +145,11 @@ pub(super) fn create(
     fs::create_dir(&fresh).map_err(|source| StoreError::io("create", &fresh, source))?;
     database(&fresh.join("db"))?;
     let mut mark = [0; 16];
-    getrandom::fill(&mut mark).map_err(|source| {
-        StoreError::io(
-            "draw a random mark for",
-            &fresh,
-            io::Error::other(source.to_string()),
-        )
-    })?;
+    getrandom::fill(&mut mark)
+        .map_err(|source| StoreError::io("draw a random mark for", &fresh, io::Error::other(source.to_string())))?;
     let version = fresh.join("VERSION");
-    let text = format!(
-        "{TITLE}\nversion {FORMAT_VERSION}\nidentity {}\nmark {}\nend\n",
-        to_hex(identity),
-        to_hex(&mark)
-    );
+    let text =
+        format!("{TITLE}\nversion {FORMAT_VERSION}\nidentity {}\nmark {}\nend\n", to_hex(identity), to_hex(&mark));
     File::create(&version)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
@@ -211,9 +182,7 @@ pub(super) fn require_database(dir: &Path) -> Result<(), StoreError> {
 }
 
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| StoreError::io("sync", path, source))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| StoreError::io("sync", path, source))
 }
 
 fn to_hex(bytes: &[u8]) -> String {

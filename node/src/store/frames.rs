@@ -47,30 +47,19 @@ pub(super) fn walk(bytes: &[u8], head_bytes: usize, mut visitor: impl FnMut(Fram
             let Some((kind, payload)) = fragment(left) else {
                 // The length cannot be trusted, so the rest of the block is searched byte by byte.
                 let torn = open.take().map_or(offset, |open| open.offset);
-                visitor(Frame::Damage {
-                    offset: torn,
-                    rest: left,
-                });
+                visitor(Frame::Damage { offset: torn, rest: left });
                 resync = true;
                 at = block.len();
                 break;
             };
-            at = at
-                .saturating_add(FRAGMENT_HEADER)
-                .saturating_add(payload.len());
+            at = at.saturating_add(FRAGMENT_HEADER).saturating_add(payload.len());
             match kind {
                 1 | 2 => {
                     if let Some(open) = open.take().filter(|open| !open.head.is_empty()) {
-                        visitor(Frame::Damage {
-                            offset: open.offset,
-                            rest: &[],
-                        });
+                        visitor(Frame::Damage { offset: open.offset, rest: &[] });
                     }
                     resync = false;
-                    open = Some(Open {
-                        offset,
-                        head: Vec::new(),
-                    });
+                    open = Some(Open { offset, head: Vec::new() });
                 }
                 3 | 4 if open.is_none() => {
                     if !resync {
@@ -90,26 +79,17 @@ pub(super) fn walk(bytes: &[u8], head_bytes: usize, mut visitor: impl FnMut(Fram
             if matches!(kind, 1 | 4)
                 && let Some(open) = open.take()
             {
-                visitor(Frame::Record {
-                    offset: open.offset,
-                    head: &open.head,
-                });
+                visitor(Frame::Record { offset: open.offset, head: &open.head });
             }
         }
         if at < block.len() && block.len() < BLOCK && open.is_none() {
             // Less than a fragment's header before the end of the file.
-            visitor(Frame::Damage {
-                offset: block_start.saturating_add(at),
-                rest: &[],
-            });
+            visitor(Frame::Damage { offset: block_start.saturating_add(at), rest: &[] });
         }
         block_start = block_start.saturating_add(BLOCK);
     }
     if let Some(open) = open {
-        visitor(Frame::Damage {
-            offset: open.offset,
-            rest: &[],
-        });
+        visitor(Frame::Damage { offset: open.offset, rest: &[] });
     }
 }
 
@@ -117,9 +97,7 @@ pub(super) fn walk(bytes: &[u8], head_bytes: usize, mut visitor: impl FnMut(Fram
 pub(super) fn fragment(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let crc = u32::from_le_bytes(*bytes.first_chunk()?);
     let length = u16::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
-    let covered = bytes
-        .get(6..)?
-        .get(..usize::from(length).saturating_add(1))?;
+    let covered = bytes.get(6..)?.get(..usize::from(length).saturating_add(1))?;
     // RocksDB stores checksums masked (util/crc32c.h), since a checksum of data that holds checksums is weak.
     let unmasked = crc.wrapping_sub(0xa282_ead8).rotate_left(15);
     if crc32c(covered) != unmasked {

@@ -86,16 +86,10 @@ impl Store {
         let db_dir = files::db_dir(dir);
         files::require_database(dir)?;
         wal::check(dir, &db_dir, &header.mark)?;
-        let db = DB::open(&context.options(false), &db_dir)
-            .map_err(|source| StoreError::opening(dir, source))?;
+        let db = DB::open(&context.options(false), &db_dir).map_err(|source| StoreError::opening(dir, source))?;
         // Opening replays the log into table files and syncs those: all it found is durable now.
         let floor = db.latest_sequence_number();
-        Ok(Store {
-            writer: Writer::new(header.mark, floor),
-            db,
-            dir: dir.to_path_buf(),
-            _lock: lock,
-        })
+        Ok(Store { writer: Writer::new(header.mark, floor), db, dir: dir.to_path_buf(), _lock: lock })
     }
 
     /// The directory this store was opened in.
@@ -121,24 +115,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`].
-    pub fn scan(
-        &self,
-        column: Column,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    pub fn scan(&self, column: Column, range: &KeyRange, order: Order, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         if limit == 0 {
             return Ok(entries);
         }
         self.visit(column, range, order, |key, value| {
             entries.push((key.to_vec(), value.to_vec()));
-            if entries.len() < limit {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(entries)
     }
@@ -178,9 +162,7 @@ impl Store {
             }
         }
         // An iterator ends both at the end and at a damaged block; only the status tells.
-        entries
-            .status()
-            .map_err(|source| self.read_error("scan", column, source))
+        entries.status().map_err(|source| self.read_error("scan", column, source))
     }
 
     /// Commits `set` as one atomic write. With [`Durability::Synced`], also everything committed before it; an empty synced set is
@@ -205,16 +187,7 @@ impl Store {
         self.writer.is_failed()
     }
 
-    fn read_error(
-        &self,
-        operation: &'static str,
-        column: Column,
-        source: rocksdb::Error,
-    ) -> StoreError {
-        StoreError::database(
-            &self.dir,
-            format!("{operation} in column {column:?}"),
-            source,
-        )
+    fn read_error(&self, operation: &'static str, column: Column, source: rocksdb::Error) -> StoreError {
+        StoreError::database(&self.dir, format!("{operation} in column {column:?}"), source)
     }
 }

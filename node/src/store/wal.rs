@@ -39,11 +39,7 @@ pub(super) struct Mark {
 impl Mark {
     pub(super) fn encode(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        let parts = self
-            .store
-            .into_iter()
-            .chain(self.floor.to_le_bytes())
-            .chain(self.synced.to_le_bytes());
+        let parts = self.store.into_iter().chain(self.floor.to_le_bytes()).chain(self.synced.to_le_bytes());
         for (byte, part) in bytes.iter_mut().zip(parts) {
             *byte = part;
         }
@@ -95,19 +91,13 @@ pub(super) fn check(dir: &Path, db_dir: &Path, store: &[u8; 16]) -> Result<(), S
         let bytes = fs::read(&path).map_err(|source| StoreError::io("read", &path, source))?;
         replay.file(&path, &findings(&bytes, store));
     }
-    let begin = replay
-        .first
-        .unwrap_or(0)
-        .max(replay.floor.saturating_add(1));
+    let begin = replay.first.unwrap_or(0).max(replay.floor.saturating_add(1));
     if let Some((manifest, tables)) = &tables
         && begin.saturating_sub(1) > *tables
     {
         return Err(corrupt(
             "check the manifest",
-            format!(
-                "{}: ends at write {tables}, the log begins at {begin}",
-                manifest.display()
-            ),
+            format!("{}: ends at write {tables}, the log begins at {begin}", manifest.display()),
         ));
     }
     let Some((path, offset)) = &replay.damage else {
@@ -135,10 +125,7 @@ pub(super) fn check(dir: &Path, db_dir: &Path, store: &[u8; 16]) -> Result<(), S
     if replay.behind_in_later_file {
         return Err(corrupt(
             "check the write-ahead log",
-            format!(
-                "{}: damaged at byte {offset}, and a later log goes on behind a gap",
-                path.display()
-            ),
+            format!("{}: damaged at byte {offset}, and a later log goes on behind a gap", path.display()),
         ));
     }
     OpenOptions::new()
@@ -214,9 +201,7 @@ fn log_files(db_dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(db_dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok());
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok());
         if let Some(number) = number {
             files.push((number, path));
         }
@@ -251,8 +236,7 @@ impl Replay {
                         self.mark(mark);
                     }
                     let in_later_file = self.damage.as_ref().is_some_and(|(at, _)| at != path);
-                    let continues =
-                        self.end.and_then(|end| end.checked_add(1)) == Some(record.start);
+                    let continues = self.end.and_then(|end| end.checked_add(1)) == Some(record.start);
                     if in_later_file && position == 0 && continues {
                         self.damage = None;
                         self.behind = false;
@@ -306,26 +290,20 @@ fn record(head: &[u8], store: &[u8; 16]) -> Option<Record> {
     let start = u64::from_le_bytes(*head.first_chunk()?);
     let count = u32::from_le_bytes(*head.get(8..)?.first_chunk()?);
     let end = start.checked_add(u64::from(count))?.saturating_sub(1);
-    let mark = head
-        .get(BATCH_HEADER..)
-        .and_then(|rest| Mark::decode(rest.strip_prefix(&MARK_PREFIX)?, store));
+    let mark = head.get(BATCH_HEADER..).and_then(|rest| Mark::decode(rest.strip_prefix(&MARK_PREFIX)?, store));
     Some(Record { start, end, mark })
 }
 
 /// The marks in a damaged block whose own fragment is intact.
 fn stray_marks<'a>(bytes: &'a [u8], store: &'a [u8; 16]) -> impl Iterator<Item = Mark> + use<'a> {
     const BEFORE: usize = FRAGMENT_HEADER + BATCH_HEADER + MARK_PREFIX.len();
-    bytes
-        .windows(store.len())
-        .enumerate()
-        .filter(move |(_, window)| *window == store)
-        .filter_map(move |(at, _)| {
-            let (kind, payload) = fragment(bytes.get(at.checked_sub(BEFORE)?..)?)?;
-            if !matches!(kind, 1 | 2) {
-                return None;
-            }
-            record(payload, store)?.mark
-        })
+    bytes.windows(store.len()).enumerate().filter(move |(_, window)| *window == store).filter_map(move |(at, _)| {
+        let (kind, payload) = fragment(bytes.get(at.checked_sub(BEFORE)?..)?)?;
+        if !matches!(kind, 1 | 2) {
+            return None;
+        }
+        record(payload, store)?.mark
+    })
 }
 
 #[cfg(test)]

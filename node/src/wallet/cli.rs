@@ -19,13 +19,7 @@ pub struct WalletCommand {
     #[arg(long, global = true, value_name = "DIR", env = "SMT_WALLET_DIR")]
     pub wallet_dir: Option<PathBuf>,
     /// The node to ask
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "SMT_RPC",
-        default_value = "http://127.0.0.1:9100"
-    )]
+    #[arg(long, global = true, value_name = "URL", env = "SMT_RPC", default_value = "http://127.0.0.1:9100")]
     pub rpc: String,
     /// Print one line of JSON instead of text
     #[arg(long, global = true)]
@@ -115,12 +109,7 @@ pub struct Balance {
 #[group(skip)]
 pub struct Payer {
     /// Name of the key that pays
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "key_file",
-        conflicts_with = "key_file"
-    )]
+    #[arg(long, value_name = "NAME", required_unless_present = "key_file", conflicts_with = "key_file")]
     pub from: Option<KeyName>,
     /// Unencrypted key that pays, for scripts: a file with 64 hex digits that nobody else can read, or - for standard
     /// input
@@ -330,9 +319,7 @@ impl From<Wait> for WaitFor {
 }
 
 fn parse_amount(text: &str) -> Result<Amount, String> {
-    Amount::parse(text).ok_or_else(|| {
-        "a whole number of base units below 2^64, without sign or leading zero".into()
-    })
+    Amount::parse(text).ok_or_else(|| "a whole number of base units below 2^64, without sign or leading zero".into())
 }
 
 fn parse_digest(text: &str) -> Result<Digest, String> {

@@ -23,10 +23,7 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         make_dir(parent)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
@@ -89,10 +86,7 @@ pub fn read_from(source: impl Read, max: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     source.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > max {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            format!("longer than {max} bytes"),
-        ));
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
     }
     Ok(bytes)
 }
@@ -132,11 +126,7 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut nonce = [0u8; 8];
     getrandom::fill(&mut nonce).map_err(io::Error::other)?;
     let temporary = parent_of(path).join(format!("{TEMPORARY}{}", hex::encode(nonce)));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&temporary)?;
     step(Step::Opened)?;
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     file.write_all(first)?;
@@ -213,10 +203,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         create(&path, b"first").unwrap();
-        assert_eq!(
-            create(&path, b"second").unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(create(&path, b"second").unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(foreign_mode(&path).unwrap(), 0);
@@ -242,9 +229,6 @@ mod tests {
     #[test]
     fn read_is_bounded() {
         assert_eq!(read_from(&b"abc"[..], 3).unwrap(), b"abc");
-        assert_eq!(
-            read_from(&b"abcd"[..], 3).unwrap_err().kind(),
-            ErrorKind::FileTooLarge
-        );
+        assert_eq!(read_from(&b"abcd"[..], 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }
 }

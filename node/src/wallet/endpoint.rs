@@ -37,10 +37,7 @@ impl CallError {
         match self {
             CallError::Transport(_) => "unreachable",
             CallError::Protocol(_) => "not_a_node",
-            CallError::Rpc(error) => error
-                .details
-                .get("kind")
-                .map_or(error.kind.word(), String::as_str),
+            CallError::Rpc(error) => error.details.get("kind").map_or(error.kind.word(), String::as_str),
         }
     }
 }
@@ -55,19 +52,9 @@ pub trait Endpoint {
     /// `smt_getAccount`; `address` in bech32m.
     fn account(&self, address: &str) -> Result<Account, CallError>;
     /// `smt_getAccountHistory`: at most `limit` entries of the newest page, or of the one at the cursor `before`.
-    fn history(
-        &self,
-        address: &str,
-        before: Option<String>,
-        limit: u32,
-    ) -> Result<History, CallError>;
+    fn history(&self, address: &str, before: Option<String>, limit: u32) -> Result<History, CallError>;
     /// `smt_submitTransaction`.
-    fn submit(
-        &self,
-        payment: &SignedPayment,
-        wait: WaitFor,
-        timeout: Duration,
-    ) -> Result<Submitted, CallError>;
+    fn submit(&self, payment: &SignedPayment, wait: WaitFor, timeout: Duration) -> Result<Submitted, CallError>;
     /// `smt_getReceipt`: canonical bytes, not yet verified.
     fn receipt(&self, id: PaymentId) -> Result<Vec<u8>, CallError>;
 }

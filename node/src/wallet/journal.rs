@@ -65,11 +65,7 @@ pub struct Note {
 }
 
 impl Note {
-    const FRESH: Note = Note {
-        progress: Progress::Signed,
-        reported: false,
-        reason: String::new(),
-    };
+    const FRESH: Note = Note { progress: Progress::Signed, reported: false, reason: String::new() };
 }
 
 /// Why the journal cannot answer, or refuses.
@@ -138,18 +134,10 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::File`].
-    pub fn open(
-        network_dir: &Path,
-        network: NetworkId,
-        payer: Address,
-    ) -> Result<Journal, JournalError> {
+    pub fn open(network_dir: &Path, network: NetworkId, payer: Address) -> Result<Journal, JournalError> {
         let dir = network_dir.join(hex::encode(payer.0));
         durable::make_dir(&dir).map_err(|source| file_error(&dir, source))?;
-        Ok(Journal {
-            dir,
-            network,
-            payer,
-        })
+        Ok(Journal { dir, network, payer })
     }
 
     /// Waits at most `patience` for the lock.
@@ -164,10 +152,7 @@ impl Journal {
         // A crash between the last entry's name and its sync may have left the name in memory only; whoever builds on
         // an entry makes sure of it first.
         durable::sync_dir(&self.dir).map_err(|source| file_error(&self.dir, source))?;
-        Ok(LockedJournal {
-            journal: self.clone(),
-            _lock: lock,
-        })
+        Ok(LockedJournal { journal: self.clone(), _lock: lock })
     }
 
     /// Every seq given out, with what is known of it.
@@ -179,10 +164,7 @@ impl Journal {
         let fault = |source| file_error(&self.dir, source);
         for entry in std::fs::read_dir(&self.dir).map_err(fault)? {
             let name = entry.map_err(fault)?.file_name();
-            let seq = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".payment"))
-                .and_then(|text| text.parse().ok());
+            let seq = name.to_str().and_then(|name| name.strip_suffix(".payment")).and_then(|text| text.parse().ok());
             if let Some(seq) = seq.map(Seq) {
                 notes.insert(seq, self.note(seq)?);
             }
@@ -220,8 +202,7 @@ impl Journal {
             Err(source) => return Err(file_error(&path, source)),
         };
         let bytes = hex::decode(text.trim_ascii_end()).map_err(|error| damaged(&path, error))?;
-        let signed = SignedPayment::from_bytes(&bytes, MAX_PAYMENT_BYTES)
-            .map_err(|error| damaged(&path, error))?;
+        let signed = SignedPayment::from_bytes(&bytes, MAX_PAYMENT_BYTES).map_err(|error| damaged(&path, error))?;
         if !self.owns(&signed) || signed.payment.seq != seq {
             return Err(damaged(&path, "it is of another network, account or seq"));
         }
@@ -272,17 +253,7 @@ impl Journal {
     pub fn reported(&self, seq: Seq) -> Result<(), JournalError> {
         let _notes = self.acquire("notes.lock", NOTES_PATIENCE)?;
         let note = self.note(seq)?;
-        if note.reported {
-            Ok(())
-        } else {
-            self.write_note(
-                seq,
-                &Note {
-                    reported: true,
-                    ..note
-                },
-            )
-        }
+        if note.reported { Ok(()) } else { self.write_note(seq, &Note { reported: true, ..note }) }
     }
 
     /// Keeps a receipt that the caller has verified to be of the payment at `seq`.
@@ -309,12 +280,7 @@ impl Journal {
         let path = self.dir.join(name);
         let fault = |source| file_error(&path, source);
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(&path).map_err(fault)?;
         let start = Instant::now();
         loop {
@@ -359,34 +325,26 @@ impl LockedJournal {
         let text = format!("{}\n", hex::encode(signed.to_bytes()));
         match durable::create(&path, text.as_bytes()) {
             Ok(()) => Ok(signed.clone()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match journal.payment(seq)? {
-                    Some(held) if held.payment == signed.payment => Ok(held),
-                    Some(held) => Err(JournalError::OtherPayment {
-                        seq,
-                        held: held.payment.id().to_string(),
-                        wanted: signed.payment.id().to_string(),
-                    }),
-                    None => Err(damaged(&path, "it vanished while it was read")),
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match journal.payment(seq)? {
+                Some(held) if held.payment == signed.payment => Ok(held),
+                Some(held) => Err(JournalError::OtherPayment {
+                    seq,
+                    held: held.payment.id().to_string(),
+                    wanted: signed.payment.id().to_string(),
+                }),
+                None => Err(damaged(&path, "it vanished while it was read")),
+            },
             Err(source) => Err(file_error(&path, source)),
         }
     }
 }
 
 fn file_error(path: &Path, source: io::Error) -> JournalError {
-    JournalError::File {
-        path: path.to_owned(),
-        source,
-    }
+    JournalError::File { path: path.to_owned(), source }
 }
 
 fn damaged(path: &Path, reason: impl std::fmt::Display) -> JournalError {
-    JournalError::Damaged {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    JournalError::Damaged { path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// What has to happen before a new payment may be signed, and at which seq it is.
@@ -434,16 +392,8 @@ pub enum PlanError {
 ///
 /// # Errors
 /// [`PlanError`].
-pub fn plan(
-    next: Seq,
-    asked: Option<Seq>,
-    held: &BTreeMap<Seq, Progress>,
-) -> Result<Plan, PlanError> {
-    let paid = held
-        .iter()
-        .rev()
-        .find(|(_, progress)| **progress == Progress::Final)
-        .map(|(seq, _)| *seq);
+pub fn plan(next: Seq, asked: Option<Seq>, held: &BTreeMap<Seq, Progress>) -> Result<Plan, PlanError> {
+    let paid = held.iter().rev().find(|(_, progress)| **progress == Progress::Final).map(|(seq, _)| *seq);
     // A verified receipt proves that its seq and all before it are passed, whatever the endpoint says.
     let floor = match paid {
         Some(seq) => seq.next().ok_or(PlanError::Exhausted)?.max(next),
@@ -458,20 +408,11 @@ pub fn plan(
         sign_at = sign_at.next().ok_or(PlanError::Exhausted)?;
     }
     match asked {
-        Some(seq) if seq < floor || held.contains_key(&seq) => Err(PlanError::Used {
-            asked: seq,
-            next: sign_at,
-        }),
+        Some(seq) if seq < floor || held.contains_key(&seq) => Err(PlanError::Used { asked: seq, next: sign_at }),
         // Ahead of the next seq nothing has to be certified first: it waits for the ones before it anyway.
-        Some(seq) => Ok(Plan {
-            resend,
-            sign_at: seq,
-        }),
+        Some(seq) => Ok(Plan { resend, sign_at: seq }),
         None => match held.range(sign_at..).next() {
-            Some((later, _)) => Err(PlanError::Gap {
-                missing: sign_at,
-                held: *later,
-            }),
+            Some((later, _)) => Err(PlanError::Gap { missing: sign_at, held: *later }),
             None => Ok(Plan { resend, sign_at }),
         },
     }

@@ -45,12 +45,7 @@ fn lock(dir: &Path) -> LockedJournal {
 /// What `send` does up to the moment the payment may leave.
 fn sign_next(dir: &Path, next: u64, amount: u64) -> Result<SignedPayment, JournalError> {
     let lock = open(dir).lock(Duration::from_secs(20))?;
-    let held = lock
-        .journal()
-        .notes()?
-        .into_iter()
-        .map(|(seq, note)| (seq, note.progress))
-        .collect();
+    let held = lock.journal().notes()?.into_iter().map(|(seq, note)| (seq, note.progress)).collect();
     let plan = plan(Seq(next), None, &held).unwrap();
     lock.record(&signed(plan.sign_at.0, amount))
 }
@@ -61,14 +56,8 @@ fn entry_reads_back_and_is_made_once() {
     let lock = lock(dir.path());
     assert_eq!(lock.record(&signed(3, 5)).unwrap(), signed(3, 5));
     assert_eq!(lock.record(&signed(3, 5)).unwrap(), signed(3, 5));
-    assert!(matches!(
-        lock.record(&signed(3, 6)),
-        Err(JournalError::OtherPayment { seq: Seq(3), .. })
-    ));
-    assert_eq!(
-        open(dir.path()).payment(Seq(3)).unwrap(),
-        Some(signed(3, 5))
-    );
+    assert!(matches!(lock.record(&signed(3, 6)), Err(JournalError::OtherPayment { seq: Seq(3), .. })));
+    assert_eq!(open(dir.path()).payment(Seq(3)).unwrap(), Some(signed(3, 5)));
     assert_eq!(open(dir.path()).payment(Seq(4)).unwrap(), None);
 }
 
@@ -76,28 +65,11 @@ fn entry_reads_back_and_is_made_once() {
 fn payment_of_another_network_or_account_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let lock = lock(dir.path());
-    let other = Payment {
-        network: NetworkId(8),
-        ..signed(0, 5).payment
-    }
-    .sign(&key());
-    assert!(matches!(
-        lock.record(&other),
-        Err(JournalError::Foreign {
-            network: NetworkId(8),
-            ..
-        })
-    ));
+    let other = Payment { network: NetworkId(8), ..signed(0, 5).payment }.sign(&key());
+    assert!(matches!(lock.record(&other), Err(JournalError::Foreign { network: NetworkId(8), .. })));
     let stranger = SecretKey::from_seed([2; 32]);
-    let other = Payment {
-        payer: stranger.public(),
-        ..signed(0, 5).payment
-    }
-    .sign(&stranger);
-    assert!(matches!(
-        lock.record(&other),
-        Err(JournalError::Foreign { .. })
-    ));
+    let other = Payment { payer: stranger.public(), ..signed(0, 5).payment }.sign(&stranger);
+    assert!(matches!(lock.record(&other), Err(JournalError::Foreign { .. })));
     assert!(open(dir.path()).notes().unwrap().is_empty());
 }
 
@@ -127,22 +99,13 @@ fn knowledge_only_grows() {
     lock(dir.path()).record(&signed(0, 5)).unwrap();
     assert_eq!(journal.note(Seq(0)).unwrap(), Note::FRESH);
     journal.learn(Seq(0), Progress::Certified, "").unwrap();
-    journal
-        .learn(Seq(0), Progress::Received, "timeout")
-        .unwrap();
+    journal.learn(Seq(0), Progress::Received, "timeout").unwrap();
     journal.reported(Seq(0)).unwrap();
     journal.finish(Seq(0), b"first").unwrap();
     journal.finish(Seq(0), b"second").unwrap();
     assert_eq!(journal.receipt(Seq(0)).unwrap().unwrap(), b"first");
     let note = journal.note(Seq(0)).unwrap();
-    assert_eq!(
-        note,
-        Note {
-            progress: Progress::Final,
-            reported: true,
-            reason: String::new()
-        }
-    );
+    assert_eq!(note, Note { progress: Progress::Final, reported: true, reason: String::new() });
 }
 
 /// A crash at every step of the file work; then the same wish again, as a new process would have it.
@@ -162,31 +125,15 @@ fn no_crash_gives_a_seq_to_two_payments() {
         let mut ids = BTreeMap::new();
         for payment in &left {
             let id = payment.payment.id();
-            assert_eq!(
-                *ids.entry(payment.payment.seq).or_insert(id),
-                id,
-                "{steps} steps"
-            );
-            assert_eq!(
-                open(dir.path())
-                    .payment(payment.payment.seq)
-                    .unwrap()
-                    .as_ref(),
-                Some(payment)
-            );
+            assert_eq!(*ids.entry(payment.payment.seq).or_insert(id), id, "{steps} steps");
+            assert_eq!(open(dir.path()).payment(payment.payment.seq).unwrap().as_ref(), Some(payment));
         }
         // Seqs have no gap: a crash loses no number either.
         let held: Vec<_> = open(dir.path()).notes().unwrap().into_keys().collect();
         assert_eq!(held, (0..held.len() as u64).map(Seq).collect::<Vec<_>>());
         drop(lock(dir.path()));
         let files = fs::read_dir(open(dir.path()).dir).unwrap();
-        let temporary = files.filter(|file| {
-            file.as_ref()
-                .unwrap()
-                .file_name()
-                .to_string_lossy()
-                .starts_with(".tmp")
-        });
+        let temporary = files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"));
         assert_eq!(temporary.count(), 0);
     }
 }
@@ -202,16 +149,11 @@ fn racing_wallets_get_a_seq_each() {
             let (dir, start) = (Arc::clone(&dir), Arc::clone(&start));
             std::thread::spawn(move || {
                 start.wait();
-                (0..PAYMENTS)
-                    .map(|n| sign_next(dir.path(), 0, 1 + wallet * PAYMENTS + n).unwrap())
-                    .collect::<Vec<_>>()
+                (0..PAYMENTS).map(|n| sign_next(dir.path(), 0, 1 + wallet * PAYMENTS + n).unwrap()).collect::<Vec<_>>()
             })
         })
         .collect();
-    let all: Vec<_> = threads
-        .into_iter()
-        .flat_map(|thread| thread.join().unwrap())
-        .collect();
+    let all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     let seqs: BTreeSet<_> = all.iter().map(|payment| payment.payment.seq.0).collect();
     assert_eq!(seqs, (0..WALLETS * PAYMENTS).collect());
 }
@@ -228,24 +170,14 @@ fn racing_records_at_one_seq_have_one_winner() {
                 std::thread::spawn(move || {
                     let journal = open(dir.path());
                     let path = journal.path(Seq(seq), "unlocked");
-                    let unlocked = LockedJournal {
-                        journal,
-                        _lock: File::create(path).unwrap(),
-                    };
+                    let unlocked = LockedJournal { journal, _lock: File::create(path).unwrap() };
                     start.wait();
                     unlocked.record(&signed(seq, amount))
                 })
             })
             .collect();
-        let outcomes: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect();
-        assert_eq!(
-            outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
-            1,
-            "seq {seq}"
-        );
+        let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "seq {seq}");
     }
 }
 
@@ -253,14 +185,9 @@ fn racing_records_at_one_seq_have_one_winner() {
 fn busy_lock_is_said_after_the_time_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let held = lock(dir.path());
-    assert!(matches!(
-        open(dir.path()).lock(Duration::ZERO),
-        Err(JournalError::Busy(_))
-    ));
+    assert!(matches!(open(dir.path()).lock(Duration::ZERO), Err(JournalError::Busy(_))));
     // Notes are written while another process signs.
-    open(dir.path())
-        .learn(Seq(0), Progress::Received, "")
-        .unwrap();
+    open(dir.path()).learn(Seq(0), Progress::Received, "").unwrap();
     drop(held);
     assert!(open(dir.path()).lock(Duration::ZERO).is_ok());
 }
@@ -268,76 +195,30 @@ fn busy_lock_is_said_after_the_time_allowed() {
 #[test]
 fn plans_by_hand() {
     use Progress::{Certified, Final, Passed, Received, Signed};
-    let held = |entries: &[(u64, Progress)]| {
-        entries
-            .iter()
-            .map(|(seq, progress)| (Seq(*seq), *progress))
-            .collect()
-    };
+    let held = |entries: &[(u64, Progress)]| entries.iter().map(|(seq, progress)| (Seq(*seq), *progress)).collect();
     let yes = |next, entries: &[(u64, Progress)]| {
         let plan = plan(Seq(next), None, &held(entries)).unwrap();
-        (
-            plan.resend.into_iter().map(|seq| seq.0).collect::<Vec<_>>(),
-            plan.sign_at.0,
-        )
+        (plan.resend.into_iter().map(|seq| seq.0).collect::<Vec<_>>(), plan.sign_at.0)
     };
     assert_eq!(yes(0, &[]), (vec![], 0));
     assert_eq!(yes(5, &[]), (vec![], 5), "used elsewhere: go on from there");
     assert_eq!(yes(5, &[(0, Signed)]), (vec![], 5), "passed without us");
-    assert_eq!(
-        yes(0, &[(0, Signed), (1, Received), (2, Certified)]),
-        (vec![0, 1], 3)
-    );
+    assert_eq!(yes(0, &[(0, Signed), (1, Received), (2, Certified)]), (vec![0, 1], 3));
     assert_eq!(yes(0, &[(0, Passed), (1, Certified)]), (vec![], 2));
-    assert_eq!(
-        yes(0, &[(0, Signed), (1, Final)]),
-        (vec![], 2),
-        "a receipt outranks an endpoint that is behind"
-    );
+    assert_eq!(yes(0, &[(0, Signed), (1, Final)]), (vec![], 2), "a receipt outranks an endpoint that is behind");
     let no = |next, entries: &[(u64, Progress)]| plan(Seq(next), None, &held(entries)).unwrap_err();
-    assert_eq!(
-        no(1, &[(3, Signed)]),
-        PlanError::Gap {
-            missing: Seq(1),
-            held: Seq(3)
-        }
-    );
+    assert_eq!(no(1, &[(3, Signed)]), PlanError::Gap { missing: Seq(1), held: Seq(3) });
     assert_eq!(no(u64::MAX, &[(u64::MAX, Signed)]), PlanError::Exhausted);
     assert_eq!(no(0, &[(u64::MAX, Final)]), PlanError::Exhausted);
-    let asked =
-        |next, seq, entries: &[(u64, Progress)]| plan(Seq(next), Some(Seq(seq)), &held(entries));
-    assert_eq!(
-        asked(1, 1, &[(3, Signed)]).unwrap(),
-        Plan {
-            resend: vec![],
-            sign_at: Seq(1)
-        }
-    );
-    assert_eq!(
-        asked(1, 3, &[(3, Signed)]),
-        Err(PlanError::Used {
-            asked: Seq(3),
-            next: Seq(1)
-        })
-    );
-    assert_eq!(
-        asked(4, 2, &[]),
-        Err(PlanError::Used {
-            asked: Seq(2),
-            next: Seq(4)
-        })
-    );
+    let asked = |next, seq, entries: &[(u64, Progress)]| plan(Seq(next), Some(Seq(seq)), &held(entries));
+    assert_eq!(asked(1, 1, &[(3, Signed)]).unwrap(), Plan { resend: vec![], sign_at: Seq(1) });
+    assert_eq!(asked(1, 3, &[(3, Signed)]), Err(PlanError::Used { asked: Seq(3), next: Seq(1) }));
+    assert_eq!(asked(4, 2, &[]), Err(PlanError::Used { asked: Seq(2), next: Seq(4) }));
 }
 
 fn any_progress() -> impl Strategy<Value = Progress> {
     use Progress::{Certified, Final, Passed, Received, Signed};
-    prop_oneof![
-        Just(Signed),
-        Just(Received),
-        Just(Certified),
-        Just(Passed),
-        Just(Final)
-    ]
+    prop_oneof![Just(Signed), Just(Received), Just(Certified), Just(Passed), Just(Final)]
 }
 
 proptest! {

@@ -45,23 +45,13 @@ pub struct Cost {
 impl Cost {
     /// Of new keys: 64 MiB, three passes, one lane, the second recommendation of RFC 9106 but for its lanes: a few
     /// tenths of a second.
-    pub const DEFAULT: Cost = Cost {
-        memory_kib: 64 * 1_024,
-        passes: 3,
-        lanes: 1,
-    };
+    pub const DEFAULT: Cost = Cost { memory_kib: 64 * 1_024, passes: 3, lanes: 1 };
 
     /// The most a file may ask for: a file from elsewhere must not be able to take all memory or an hour.
-    pub const MAX: Cost = Cost {
-        memory_kib: 1_024 * 1_024,
-        passes: 32,
-        lanes: 16,
-    };
+    pub const MAX: Cost = Cost { memory_kib: 1_024 * 1_024, passes: 32, lanes: 16 };
 
     fn is_bounded(self) -> bool {
-        self.memory_kib <= Cost::MAX.memory_kib
-            && self.passes <= Cost::MAX.passes
-            && self.lanes <= Cost::MAX.lanes
+        self.memory_kib <= Cost::MAX.memory_kib && self.passes <= Cost::MAX.passes && self.lanes <= Cost::MAX.lanes
     }
 }
 
@@ -82,13 +72,9 @@ impl std::str::FromStr for KeyName {
 
     fn from_str(text: &str) -> Result<Self, KeystoreError> {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let fits = text
-            .bytes()
-            .all(|byte| letter(byte) || byte == b'-' || byte == b'_');
+        let fits = text.bytes().all(|byte| letter(byte) || byte == b'-' || byte == b'_');
         match text.as_bytes() {
-            [first, ..] if fits && letter(*first) && text.len() <= 64 => {
-                Ok(KeyName(text.to_owned()))
-            }
+            [first, ..] if fits && letter(*first) && text.len() <= 64 => Ok(KeyName(text.to_owned())),
             _ => Err(KeystoreError::Name(text.chars().take(80).collect())),
         }
     }
@@ -114,9 +100,7 @@ pub struct KeyEntry {
 #[non_exhaustive]
 pub enum KeystoreError {
     /// Not a name.
-    #[error(
-        "{0:?} is not a key name: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit"
-    )]
+    #[error("{0:?} is not a key name: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit")]
     Name(String),
     /// No such key.
     #[error("no key {name} in {}", dir.display())]
@@ -210,20 +194,14 @@ const CIPHER: &str = "xchacha20-poly1305";
 
 impl Sealed {
     fn checksum(&self) -> Result<String, serde_json::Error> {
-        Ok(hex::encode(blake3::derive_key(
-            CHECKSUM_CONTEXT,
-            &serde_json::to_vec(self)?,
-        )))
+        Ok(hex::encode(blake3::derive_key(CHECKSUM_CONTEXT, &serde_json::to_vec(self)?)))
     }
 
     /// What the tag binds beside the seed.
     fn associated(&self) -> Vec<u8> {
         let cost = self.cost;
-        format!(
-            "{} {} {KDF} {} {} {} {CIPHER}",
-            self.version, self.address, cost.memory_kib, cost.passes, cost.lanes
-        )
-        .into_bytes()
+        format!("{} {} {KDF} {} {} {} {CIPHER}", self.version, self.address, cost.memory_kib, cost.passes, cost.lanes)
+            .into_bytes()
     }
 }
 
@@ -247,10 +225,7 @@ impl Keystore {
     /// [`KeystoreError::TooOpen`] if others can enter it, [`KeystoreError::File`] if it cannot be made.
     pub fn open(wallet_dir: &Path) -> Result<Keystore, KeystoreError> {
         let dir = wallet_dir.join("keys");
-        durable::make_dir(&dir).map_err(|source| KeystoreError::File {
-            path: dir.clone(),
-            source,
-        })?;
+        durable::make_dir(&dir).map_err(|source| KeystoreError::File { path: dir.clone(), source })?;
         refuse_open(&dir, 0o700)?;
         Ok(Keystore { dir })
     }
@@ -272,11 +247,7 @@ impl Keystore {
         if path.exists() {
             return Err(KeystoreError::Taken(name.clone()));
         }
-        if let Some(held) = self
-            .list()?
-            .into_iter()
-            .find(|entry| entry.address == address)
-        {
+        if let Some(held) = self.list()?.into_iter().find(|entry| entry.address == address) {
             return Err(KeystoreError::Held(held.name));
         }
         let sealed = seal(&path, seed, address, passphrase, cost)?;
@@ -285,10 +256,7 @@ impl Keystore {
             io::ErrorKind::AlreadyExists => KeystoreError::Taken(name.clone()),
             _ => KeystoreError::File { path, source },
         })?;
-        Ok(KeyEntry {
-            name: name.clone(),
-            address,
-        })
+        Ok(KeyEntry { name: name.clone(), address })
     }
 
     /// All keys by name. Needs no passphrase.
@@ -296,20 +264,12 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] naming the first file that is damaged or too open.
     pub fn list(&self) -> Result<Vec<KeyEntry>, KeystoreError> {
-        let fault = |source| KeystoreError::File {
-            path: self.dir.clone(),
-            source,
-        };
+        let fault = |source| KeystoreError::File { path: self.dir.clone(), source };
         let mut entries = Vec::new();
         for file in std::fs::read_dir(&self.dir).map_err(fault)? {
             let path = file.map_err(fault)?.path();
-            let stem = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default();
-            let named = path
-                .extension()
-                .is_some_and(|extension| extension == "json");
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let named = path.extension().is_some_and(|extension| extension == "json");
             let Some(name) = stem.parse::<KeyName>().ok().filter(|_| named) else {
                 continue;
             };
@@ -330,15 +290,9 @@ impl Keystore {
     pub fn find(&self, name: &KeyName) -> Result<KeyEntry, KeystoreError> {
         let path = self.path(name);
         if !path.exists() {
-            return Err(KeystoreError::Unknown {
-                name: name.clone(),
-                dir: self.dir.clone(),
-            });
+            return Err(KeystoreError::Unknown { name: name.clone(), dir: self.dir.clone() });
         }
-        Ok(KeyEntry {
-            name: name.clone(),
-            address: read(&path)?.1,
-        })
+        Ok(KeyEntry { name: name.clone(), address: read(&path)?.1 })
     }
 
     /// Decrypts a key. Cost: one Argon2id at the file's cost.
@@ -348,20 +302,14 @@ impl Keystore {
     pub fn unlock(&self, name: &KeyName, passphrase: &Passphrase) -> Result<Seed, KeystoreError> {
         let path = self.path(name);
         if !path.exists() {
-            return Err(KeystoreError::Unknown {
-                name: name.clone(),
-                dir: self.dir.clone(),
-            });
+            return Err(KeystoreError::Unknown { name: name.clone(), dir: self.dir.clone() });
         }
         let (sealed, address) = read(&path)?;
         let nonce = unhex::<24>(&path, "nonce", &sealed.nonce)?;
         let hidden = unhex::<48>(&path, "seed", &sealed.seed)?;
         let salt = unhex::<16>(&path, "salt", &sealed.salt)?;
         let cipher = cipher(passphrase, &salt, sealed.cost)?;
-        let payload = Payload {
-            msg: &hidden,
-            aad: &sealed.associated(),
-        };
+        let payload = Payload { msg: &hidden, aad: &sealed.associated() };
         let opened = cipher
             .decrypt(&XNonce::from(nonce), payload)
             .map(Zeroizing::new)
@@ -386,63 +334,42 @@ impl Keystore {
 }
 
 fn refuse_open(path: &Path, want: u32) -> Result<(), KeystoreError> {
-    let mode = durable::foreign_mode(path).map_err(|source| KeystoreError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mode = durable::foreign_mode(path).map_err(|source| KeystoreError::File { path: path.to_owned(), source })?;
     if mode != 0 {
-        return Err(KeystoreError::TooOpen {
-            path: path.to_owned(),
-            mode,
-            want,
-        });
+        return Err(KeystoreError::TooOpen { path: path.to_owned(), mode, want });
     }
     Ok(())
 }
 
 fn damaged(path: &Path, reason: impl std::fmt::Display) -> KeystoreError {
-    KeystoreError::Damaged {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    KeystoreError::Damaged { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn unhex<const N: usize>(path: &Path, field: &str, text: &str) -> Result<[u8; N], KeystoreError> {
     let mut bytes = [0u8; N];
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|error| damaged(path, format!("{field}: {error}")))?;
+    hex::decode_to_slice(text, &mut bytes).map_err(|error| damaged(path, format!("{field}: {error}")))?;
     Ok(bytes)
 }
 
 /// Reads and checks all that can be checked without the passphrase.
 fn read(path: &Path) -> Result<(Sealed, Address), KeystoreError> {
     refuse_open(path, 0o600)?;
-    let bytes = durable::read(path, FILE_BYTES_MAX).map_err(|source| KeystoreError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes =
+        durable::read(path, FILE_BYTES_MAX).map_err(|source| KeystoreError::File { path: path.to_owned(), source })?;
     parse(path, &bytes)
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Sealed, Address), KeystoreError> {
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| damaged(path, error))?;
-    let version = value
-        .pointer("/key/version")
-        .and_then(serde_json::Value::as_u64);
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| damaged(path, error))?;
+    let version = value.pointer("/key/version").and_then(serde_json::Value::as_u64);
     let file: KeyFile = match serde_json::from_value(value) {
         Ok(file) => file,
         // A newer version may have other fields: say so rather than call it damaged.
         Err(error) => {
-            return Err(
-                match version.and_then(|version| u32::try_from(version).ok()) {
-                    Some(got) if got > VERSION => KeystoreError::Version {
-                        path: path.to_owned(),
-                        got,
-                    },
-                    _ => damaged(path, error),
-                },
-            );
+            return Err(match version.and_then(|version| u32::try_from(version).ok()) {
+                Some(got) if got > VERSION => KeystoreError::Version { path: path.to_owned(), got },
+                _ => damaged(path, error),
+            });
         }
     };
     let key = file.key;
@@ -450,25 +377,16 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Sealed, Address), KeystoreError> 
         return Err(damaged(path, "the checksum differs"));
     }
     if key.version != VERSION {
-        return Err(KeystoreError::Version {
-            path: path.to_owned(),
-            got: key.version,
-        });
+        return Err(KeystoreError::Version { path: path.to_owned(), got: key.version });
     }
     if file_bytes(key.clone()).map_err(|error| damaged(path, error))? != bytes {
         return Err(damaged(path, "not in the one byte form of a key file"));
     }
     if key.kdf != KDF || key.cipher != CIPHER {
-        return Err(damaged(
-            path,
-            format!("unknown algorithms {} and {}", key.kdf, key.cipher),
-        ));
+        return Err(damaged(path, format!("unknown algorithms {} and {}", key.kdf, key.cipher)));
     }
     if !key.cost.is_bounded() {
-        return Err(damaged(
-            path,
-            format!("cost {:?} is above {:?}", key.cost, Cost::MAX),
-        ));
+        return Err(damaged(path, format!("cost {:?} is above {:?}", key.cost, Cost::MAX)));
     }
     let address = Address(unhex(path, "address", &key.address)?);
     Ok((key, address))
@@ -496,10 +414,7 @@ fn seal(
         nonce: hex::encode(nonce),
         seed: String::new(),
     };
-    let payload = Payload {
-        msg: seed.as_bytes(),
-        aad: &sealed.associated(),
-    };
+    let payload = Payload { msg: seed.as_bytes(), aad: &sealed.associated() };
     let hidden = cipher(passphrase, &salt, cost)?
         .encrypt(&XNonce::from(nonce), payload)
         .map_err(|_| damaged(path, "encryption failed"))?;
@@ -507,11 +422,7 @@ fn seal(
     Ok(sealed)
 }
 
-fn cipher(
-    passphrase: &Passphrase,
-    salt: &[u8],
-    cost: Cost,
-) -> Result<XChaCha20Poly1305, KeystoreError> {
+fn cipher(passphrase: &Passphrase, salt: &[u8], cost: Cost) -> Result<XChaCha20Poly1305, KeystoreError> {
     let fault = |error: argon2::Error| KeystoreError::Derive(error.to_string());
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(fault)?;
     let mut key = Zeroizing::new([0u8; 32]);

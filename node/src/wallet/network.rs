@@ -14,8 +14,7 @@ use smt_types::address::Hrp;
 use smt_types::genesis::{GenesisError, MAX_GENESIS_BYTES};
 use smt_types::receipt::{FinalPayment, MAX_RECEIPT_BYTES, ReceiptError};
 use smt_types::{
-    Address, Canonical, Committee, DecodeError, Digest, Genesis, NetworkId, RealChecker, Receipt,
-    ShardAddress,
+    Address, Canonical, Committee, DecodeError, Digest, Genesis, NetworkId, RealChecker, Receipt, ShardAddress,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -149,17 +148,11 @@ pub fn genesis_hash(genesis: &Genesis) -> Result<Digest, NetworkError> {
 ///
 /// # Errors
 /// [`NetworkError::Genesis`] for bytes that are none, [`NetworkError::Hash`] for another hash.
-pub fn read_genesis(
-    bytes: &[u8],
-    wanted: Option<Digest>,
-) -> Result<(Genesis, Digest), NetworkError> {
+pub fn read_genesis(bytes: &[u8], wanted: Option<Digest>) -> Result<(Genesis, Digest), NetworkError> {
     let genesis = Genesis::from_bytes(bytes, MAX_GENESIS_BYTES).map_err(GenesisError::from)?;
     let found = genesis_hash(&genesis)?;
     match wanted {
-        Some(wanted) if wanted != found => Err(NetworkError::Hash {
-            found,
-            wanted: wanted.to_string(),
-        }),
+        Some(wanted) if wanted != found => Err(NetworkError::Hash { found, wanted: wanted.to_string() }),
         _ => Ok((genesis, found)),
     }
 }
@@ -168,18 +161,15 @@ pub fn read_genesis(
 ///
 /// # Errors
 /// [`ProofError`]. Cost: the possession proofs of one committee, about 1 ms a replica, and q + 1 signatures.
-pub fn verify_receipt(
-    genesis: &Genesis,
-    bytes: &[u8],
-) -> Result<(Receipt, FinalPayment), ProofError> {
+pub fn verify_receipt(genesis: &Genesis, bytes: &[u8]) -> Result<(Receipt, FinalPayment), ProofError> {
     let receipt = Receipt::from_bytes(bytes, MAX_RECEIPT_BYTES)?;
     let shard = receipt.header.shard;
     let (_, keys) = ShardAddress::all(genesis.level)
         .zip(genesis.committees.iter())
         .find(|(candidate, _)| *candidate == shard)
         .ok_or(ProofError::Shard(shard))?;
-    let committee = Committee::new(genesis.network, shard, keys.to_vec())
-        .map_err(|error| GenesisError::Committee(shard, error))?;
+    let committee =
+        Committee::new(genesis.network, shard, keys.to_vec()).map_err(|error| GenesisError::Committee(shard, error))?;
     let shown = receipt.verify(&committee, &RealChecker)?;
     Ok((receipt, shown))
 }
@@ -257,9 +247,7 @@ impl Network {
         }
         let mut taken: u32 = 0;
         let away = loop {
-            let away = wallet_dir
-                .join("networks")
-                .join(format!("{network}.forgotten-{taken}"));
+            let away = wallet_dir.join("networks").join(format!("{network}.forgotten-{taken}"));
             if !away.exists() {
                 break away;
             }
@@ -273,33 +261,22 @@ impl Network {
 
     fn load(dir: &Path) -> Result<Network, NetworkError> {
         let Some(Pinned { hash, file }) = read_pin(dir)? else {
-            return Err(NetworkError::Unknown(format!(
-                "the network of {}",
-                dir.display()
-            )));
+            return Err(NetworkError::Unknown(format!("the network of {}", dir.display())));
         };
         let path = dir.join("genesis");
         let bytes = match durable::read(&path, MAX_GENESIS_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(NetworkError::Unknown(format!(
-                    "the genesis in {}",
-                    path.display()
-                )));
+                return Err(NetworkError::Unknown(format!("the genesis in {}", path.display())));
             }
             Err(source) => return Err(file_error(&path, source)),
         };
-        let genesis = Genesis::from_bytes(&bytes, MAX_GENESIS_BYTES)
-            .map_err(|error| damaged(&path, error))?;
+        let genesis = Genesis::from_bytes(&bytes, MAX_GENESIS_BYTES).map_err(|error| damaged(&path, error))?;
         genesis.check_shape()?;
         if genesis.file_digest() != file {
             return Err(damaged(&path, "it is not the file that was pinned"));
         }
-        Ok(Network {
-            dir: dir.to_owned(),
-            hash,
-            genesis,
-        })
+        Ok(Network { dir: dir.to_owned(), hash, genesis })
     }
 
     /// Its number.
@@ -329,11 +306,7 @@ impl Network {
     /// The prefix of its addresses.
     #[must_use]
     pub fn hrp(&self) -> Hrp {
-        if self.genesis.development {
-            Hrp::Dev
-        } else {
-            Hrp::Main
-        }
+        if self.genesis.development { Hrp::Dev } else { Hrp::Main }
     }
 
     /// An address as this network writes it.
@@ -361,35 +334,22 @@ fn meet(
     let network = NetworkId(info.network);
     let found = Digest(info.genesis_hash.0);
     if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-        return Err(NetworkError::Hash {
-            found,
-            wanted: wanted.to_string(),
-        });
+        return Err(NetworkError::Hash { found, wanted: wanted.to_string() });
     }
     let dir = network_dir(wallet_dir, network);
     match read_pin(&dir)? {
-        Some(Pinned { hash: pinned, .. }) if pinned != found => Err(NetworkError::OtherGenesis {
-            network,
-            pinned,
-            found: found.to_string(),
-        }),
+        Some(Pinned { hash: pinned, .. }) if pinned != found => {
+            Err(NetworkError::OtherGenesis { network, pinned, found: found.to_string() })
+        }
         _ => Ok((network, dir, found)),
     }
 }
 
 /// Checks that a genesis file is the one with this hash, of this network; keeps it and pins the network to it.
-fn adopt(
-    dir: PathBuf,
-    network: NetworkId,
-    hash: Digest,
-    file: &[u8],
-) -> Result<Network, NetworkError> {
+fn adopt(dir: PathBuf, network: NetworkId, hash: Digest, file: &[u8]) -> Result<Network, NetworkError> {
     let (genesis, _) = read_genesis(file, Some(hash))?;
     if genesis.network != network {
-        return Err(NetworkError::Number {
-            found: genesis.network,
-            wanted: network,
-        });
+        return Err(NetworkError::Number { found: genesis.network, wanted: network });
     }
     genesis.check()?;
     durable::make_dir(&dir).map_err(|source| file_error(&dir, source))?;
@@ -407,22 +367,13 @@ pub fn network_dir(wallet_dir: &Path, network: NetworkId) -> PathBuf {
 
 fn pin(dir: &Path, network: NetworkId, hash: Digest, file: Digest) -> Result<(), NetworkError> {
     let path = dir.join("pin.json");
-    let pin = Pin {
-        version: VERSION,
-        network: network.0,
-        genesis_hash: hash.to_hex(),
-        file_digest: file.to_hex(),
-    };
+    let pin = Pin { version: VERSION, network: network.0, genesis_hash: hash.to_hex(), file_digest: file.to_hex() };
     let bytes = serde_json::to_vec(&pin).map_err(|error| damaged(&path, error))?;
     match durable::create(&path, &bytes) {
         // Another process made first contact at the same time.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read_pin(dir)? {
             Some(pinned) if pinned.hash == hash => Ok(()),
-            Some(pinned) => Err(NetworkError::OtherGenesis {
-                network,
-                pinned: pinned.hash,
-                found: hash.to_string(),
-            }),
+            Some(pinned) => Err(NetworkError::OtherGenesis { network, pinned: pinned.hash, found: hash.to_string() }),
             None => Err(damaged(&path, "it vanished while it was read")),
         },
         outcome => outcome.map_err(|source| file_error(&path, source)),
@@ -444,30 +395,18 @@ fn read_pin(dir: &Path) -> Result<Option<Pinned>, NetworkError> {
     };
     let pin: Pin = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, error))?;
     if pin.version != VERSION {
-        return Err(damaged(
-            &path,
-            format!("version {}, this program reads {VERSION}", pin.version),
-        ));
+        return Err(damaged(&path, format!("version {}, this program reads {VERSION}", pin.version)));
     }
-    match (
-        Digest::from_hex(&pin.genesis_hash),
-        Digest::from_hex(&pin.file_digest),
-    ) {
+    match (Digest::from_hex(&pin.genesis_hash), Digest::from_hex(&pin.file_digest)) {
         (Some(hash), Some(file)) => Ok(Some(Pinned { hash, file })),
         _ => Err(damaged(&path, "its digests are not 64 hex digits each")),
     }
 }
 
 fn damaged(path: &Path, reason: impl std::fmt::Display) -> NetworkError {
-    NetworkError::Damaged {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    NetworkError::Damaged { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn file_error(path: &Path, source: io::Error) -> NetworkError {
-    NetworkError::File {
-        path: path.to_owned(),
-        source,
-    }
+    NetworkError::File { path: path.to_owned(), source }
 }

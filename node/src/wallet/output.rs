@@ -49,11 +49,7 @@ impl Report {
     /// A report that tells of no payment's outcome.
     #[must_use]
     pub fn new(human: impl Into<String>, json: Value) -> Report {
-        Report {
-            human: human.into(),
-            json,
-            told: None,
-        }
+        Report { human: human.into(), json, told: None }
     }
 }
 
@@ -173,11 +169,7 @@ impl From<JournalError> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Failure {
-        let exit = if error.retryable() {
-            Exit::Unfinished
-        } else {
-            Exit::Failed
-        };
+        let exit = if error.retryable() { Exit::Unfinished } else { Exit::Failed };
         Failure::new(exit, error.kind(), &error)
     }
 }
@@ -217,71 +209,39 @@ impl From<PlanError> for Failure {
 
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Failure {
-        let place = |failure: Failure, seq: Seq, id: String| {
-            failure.with("seq", seq.to_string()).with("id", id)
-        };
+        let place = |failure: Failure, seq: Seq, id: String| failure.with("seq", seq.to_string()).with("id", id);
         match &error {
             SendError::Refused { kind, .. } => Failure::new(Exit::Failed, kind, &error),
             SendError::Call(cause) => {
-                let exit = if cause.retryable() {
-                    Exit::Unfinished
-                } else {
-                    Exit::Failed
-                };
+                let exit = if cause.retryable() { Exit::Unfinished } else { Exit::Failed };
                 Failure::new(exit, cause.kind(), &error)
             }
             SendError::InTheWay { seq, id, cause } => {
                 let unfinished = matches!(**cause, SendError::Unfinished { .. });
-                let exit = if unfinished {
-                    Exit::Unfinished
-                } else {
-                    Exit::Failed
-                };
-                place(
-                    Failure::new(exit, "in_the_way", &error),
-                    *seq,
-                    id.to_string(),
-                )
+                let exit = if unfinished { Exit::Unfinished } else { Exit::Failed };
+                place(Failure::new(exit, "in_the_way", &error), *seq, id.to_string())
             }
-            SendError::Unfinished {
-                seq,
-                id,
-                stage,
-                cause,
-            } => {
+            SendError::Unfinished { seq, id, stage, cause } => {
                 let failure = Failure::text(
                     Exit::Unfinished,
                     cause.kind(),
-                    format!(
-                        "{}\nthe payment is kept; the same command goes on with it",
-                        chain(&error)
-                    ),
+                    format!("{}\nthe payment is kept; the same command goes on with it", chain(&error)),
                 );
-                let stage = stage
-                    .map(|stage| Value::from(stage.word()))
-                    .unwrap_or_default();
+                let stage = stage.map(|stage| Value::from(stage.word())).unwrap_or_default();
                 place(failure, *seq, id.to_string()).with("stage", stage)
             }
-            SendError::Dead { seq, id, cause } => place(
-                Failure::new(Exit::Failed, cause.kind(), &error),
-                *seq,
-                id.to_string(),
-            ),
-            SendError::Rejected { seq, id, cause } => place(
-                Failure::new(Exit::Failed, cause.kind(), &error),
-                *seq,
-                id.to_string(),
-            ),
-            SendError::Unproven { seq, id, .. } => place(
-                Failure::new(Exit::Failed, "receipt_refused", &error),
-                *seq,
-                id.to_string(),
-            ),
-            SendError::Confused { seq, id, .. } => place(
-                Failure::new(Exit::Failed, "confused_endpoint", &error),
-                *seq,
-                id.to_string(),
-            ),
+            SendError::Dead { seq, id, cause } => {
+                place(Failure::new(Exit::Failed, cause.kind(), &error), *seq, id.to_string())
+            }
+            SendError::Rejected { seq, id, cause } => {
+                place(Failure::new(Exit::Failed, cause.kind(), &error), *seq, id.to_string())
+            }
+            SendError::Unproven { seq, id, .. } => {
+                place(Failure::new(Exit::Failed, "receipt_refused", &error), *seq, id.to_string())
+            }
+            SendError::Confused { seq, id, .. } => {
+                place(Failure::new(Exit::Failed, "confused_endpoint", &error), *seq, id.to_string())
+            }
             SendError::Journal(_) | SendError::Plan(_) => match error {
                 SendError::Journal(inner) => inner.into(),
                 SendError::Plan(inner) => inner.into(),
@@ -296,41 +256,20 @@ impl From<SendError> for Failure {
 pub fn finish(outcome: Result<Report, Failure>, as_json: bool) -> Exit {
     let (exit, told, written) = match outcome {
         Ok(Report { human, json, told }) => {
-            let text = if as_json {
-                json_line(true, json)
-            } else {
-                human
-            };
-            (
-                Exit::Done,
-                told,
-                write_line(&mut io::stdout().lock(), &text),
-            )
+            let text = if as_json { json_line(true, json) } else { human };
+            (Exit::Done, told, write_line(&mut io::stdout().lock(), &text))
         }
         Err(Failure(failure)) => {
             let written = if as_json {
                 let mut fields = failure.fields;
                 fields.insert("kind".into(), failure.kind.into());
                 fields.insert("message".into(), failure.message.into());
-                fields.insert(
-                    "retryable".into(),
-                    (failure.exit == Exit::Unfinished).into(),
-                );
-                write_line(
-                    &mut io::stdout().lock(),
-                    &json_line(false, Value::Object(fields)),
-                )
+                fields.insert("retryable".into(), (failure.exit == Exit::Unfinished).into());
+                write_line(&mut io::stdout().lock(), &json_line(false, Value::Object(fields)))
             } else {
                 let kind = format!(" ({})", failure.kind);
-                let kind = if failure.message.contains(&kind) {
-                    ""
-                } else {
-                    &kind
-                };
-                write_line(
-                    &mut io::stderr().lock(),
-                    &format!("error: {}{kind}", failure.message),
-                )
+                let kind = if failure.message.contains(&kind) { "" } else { &kind };
+                write_line(&mut io::stderr().lock(), &format!("error: {}{kind}", failure.message))
             };
             (failure.exit, failure.told, written)
         }
@@ -341,10 +280,7 @@ pub fn finish(outcome: Result<Report, Failure>, as_json: bool) -> Exit {
     if let Some((journal, seq)) = told
         && let Err(error) = journal.reported(seq)
     {
-        say(&format!(
-            "warning: cannot note that this outcome was told: {}",
-            chain(&error)
-        ));
+        say(&format!("warning: cannot note that this outcome was told: {}", chain(&error)));
     }
     exit
 }

@@ -2,8 +2,8 @@
 
 use super::endpoint::{CallError, Endpoint};
 use crate::rpc::schema::{
-    Account, AccountHistory, ByAddress, ById, Empty, GenesisReply, History, NodeInfo,
-    SubmitTransaction, Submitted, TIMEOUT_MS_MAX, WaitFor,
+    Account, AccountHistory, ByAddress, ById, Empty, GenesisReply, History, NodeInfo, SubmitTransaction, Submitted,
+    TIMEOUT_MS_MAX, WaitFor,
 };
 use crate::rpc::table::{self, MethodDef};
 use crate::rpc::wire::{Hex32, HexBytes};
@@ -21,17 +21,13 @@ impl Remote {
     /// The node at `url`. Connects at the first call.
     #[must_use]
     pub fn new(url: &str) -> Remote {
-        Remote {
-            client: Client::new(url),
-        }
+        Remote { client: Client::new(url) }
     }
 
     fn call<M: MethodDef>(&self, params: &M::Params) -> Result<M::Reply, CallError> {
         self.client.call::<M>(params).map_err(|error| match error {
             ClientError::Rpc(error) => CallError::Rpc(error),
-            ClientError::Transport { url, source } => {
-                CallError::Transport(format!("no answer from {url}: {source}"))
-            }
+            ClientError::Transport { url, source } => CallError::Transport(format!("no answer from {url}: {source}")),
             other => CallError::Protocol(other.to_string()),
         })
     }
@@ -47,33 +43,15 @@ impl Endpoint for Remote {
     }
 
     fn account(&self, address: &str) -> Result<Account, CallError> {
-        self.call::<table::GetAccount>(&ByAddress {
-            address: address.into(),
-        })
+        self.call::<table::GetAccount>(&ByAddress { address: address.into() })
     }
 
-    fn history(
-        &self,
-        address: &str,
-        before: Option<String>,
-        limit: u32,
-    ) -> Result<History, CallError> {
-        self.call::<table::GetAccountHistory>(&AccountHistory {
-            address: address.into(),
-            before,
-            limit: Some(limit),
-        })
+    fn history(&self, address: &str, before: Option<String>, limit: u32) -> Result<History, CallError> {
+        self.call::<table::GetAccountHistory>(&AccountHistory { address: address.into(), before, limit: Some(limit) })
     }
 
-    fn submit(
-        &self,
-        payment: &SignedPayment,
-        wait: WaitFor,
-        timeout: Duration,
-    ) -> Result<Submitted, CallError> {
-        let timeout_ms = u32::try_from(timeout.as_millis())
-            .unwrap_or(TIMEOUT_MS_MAX)
-            .clamp(1, TIMEOUT_MS_MAX);
+    fn submit(&self, payment: &SignedPayment, wait: WaitFor, timeout: Duration) -> Result<Submitted, CallError> {
+        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(TIMEOUT_MS_MAX).clamp(1, TIMEOUT_MS_MAX);
         self.call::<table::SubmitTransaction>(&SubmitTransaction {
             payment: HexBytes(payment.to_bytes()),
             wait: Some(wait),
@@ -82,7 +60,6 @@ impl Endpoint for Remote {
     }
 
     fn receipt(&self, id: PaymentId) -> Result<Vec<u8>, CallError> {
-        self.call::<table::GetReceipt>(&ById { id: Hex32(id.0.0) })
-            .map(|reply| reply.receipt.0)
+        self.call::<table::GetReceipt>(&ById { id: Hex32(id.0.0) }).map(|reply| reply.receipt.0)
     }
 }

@@ -46,9 +46,7 @@ impl Seed {
         let text = text.trim();
         match hex::decode_to_slice(text, bytes.as_mut()) {
             Ok(()) => Ok(Seed(bytes)),
-            Err(_) => Err(SecretError::NotASeed {
-                characters: text.chars().count(),
-            }),
+            Err(_) => Err(SecretError::NotASeed { characters: text.chars().count() }),
         }
     }
 
@@ -76,9 +74,7 @@ pub enum SecretError {
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),
     /// Not a hex seed.
-    #[error(
-        "a key is 64 hex digits (a 32-byte seed); this is {characters} characters that are not"
-    )]
+    #[error("a key is 64 hex digits (a 32-byte seed); this is {characters} characters that are not")]
     NotASeed {
         /// Length of what was read.
         characters: usize,
@@ -140,13 +136,8 @@ impl PassphraseSource {
         let passphrase = match self.read_given()? {
             Some(passphrase) => passphrase,
             None => {
-                let first = prompt(
-                    "the passphrase",
-                    &format!("New passphrase for key {name}: "),
-                )?;
-                if first.len() >= PASSPHRASE_BYTES_MIN
-                    && prompt("the passphrase", "The same again: ")? != first
-                {
+                let first = prompt("the passphrase", &format!("New passphrase for key {name}: "))?;
+                if first.len() >= PASSPHRASE_BYTES_MIN && prompt("the passphrase", "The same again: ")? != first {
                     return Err(SecretError::Differ);
                 }
                 first
@@ -194,32 +185,17 @@ pub fn prompt_seed() -> Result<Seed, SecretError> {
 }
 
 fn read_text(path: &Path, max: usize) -> Result<Zeroizing<String>, SecretError> {
-    let fault = |source| SecretError::Read {
-        from: path.display().to_string(),
-        source,
-    };
+    let fault = |source| SecretError::Read { from: path.display().to_string(), source };
     if durable::foreign_mode(path).map_err(fault)? != 0 {
         return Err(SecretError::TooOpen(path.to_owned()));
     }
-    bounded_text(
-        File::open(path).map_err(fault)?,
-        &path.display().to_string(),
-        max,
-    )
+    bounded_text(File::open(path).map_err(fault)?, &path.display().to_string(), max)
 }
 
-fn bounded_text(
-    source: impl io::Read,
-    from: &str,
-    max: usize,
-) -> Result<Zeroizing<String>, SecretError> {
-    let bytes =
-        Zeroizing::new(
-            durable::read_from(source, max).map_err(|source| SecretError::Read {
-                from: from.to_owned(),
-                source,
-            })?,
-        );
+fn bounded_text(source: impl io::Read, from: &str, max: usize) -> Result<Zeroizing<String>, SecretError> {
+    let bytes = Zeroizing::new(
+        durable::read_from(source, max).map_err(|source| SecretError::Read { from: from.to_owned(), source })?,
+    );
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(SecretError::NotText(from.to_owned())),
@@ -233,10 +209,7 @@ fn prompt(what: &'static str, text: &str) -> Result<Zeroizing<String>, SecretErr
     }
     rpassword::prompt_password(text)
         .map(Zeroizing::new)
-        .map_err(|source| SecretError::Read {
-            from: "the terminal".into(),
-            source,
-        })
+        .map_err(|source| SecretError::Read { from: "the terminal".into(), source })
 }
 
 #[cfg(test)]
@@ -254,19 +227,13 @@ mod tests {
     }
 
     fn source(path: &Path) -> PassphraseSource {
-        PassphraseSource {
-            passphrase_fd: None,
-            passphrase_file: Some(path.to_owned()),
-        }
+        PassphraseSource { passphrase_fd: None, passphrase_file: Some(path.to_owned()) }
     }
 
     #[test]
     fn first_line_is_the_passphrase() {
         let file = file("correct horse \r\nbattery\n", 0o600);
-        assert_eq!(
-            source(file.path()).ask("a").unwrap().as_str(),
-            "correct horse "
-        );
+        assert_eq!(source(file.path()).ask("a").unwrap().as_str(), "correct horse ");
     }
 
     #[test]
@@ -277,25 +244,16 @@ mod tests {
         writer.write_all(b"correct horse\n").unwrap();
         drop(writer);
         let number = u16::try_from(reader.as_raw_fd()).unwrap();
-        let source = PassphraseSource {
-            passphrase_fd: Some(number),
-            passphrase_file: None,
-        };
+        let source = PassphraseSource { passphrase_fd: Some(number), passphrase_file: None };
         assert_eq!(source.ask_new("a").unwrap().as_str(), "correct horse");
-        let closed = PassphraseSource {
-            passphrase_fd: Some(u16::MAX),
-            passphrase_file: None,
-        };
+        let closed = PassphraseSource { passphrase_fd: Some(u16::MAX), passphrase_file: None };
         assert!(matches!(closed.ask("a"), Err(SecretError::Read { .. })));
     }
 
     #[test]
     fn short_passphrase_is_refused_for_a_new_key_only() {
         let file = file("short\n", 0o400);
-        assert!(matches!(
-            source(file.path()).ask_new("a"),
-            Err(SecretError::TooShort(5))
-        ));
+        assert!(matches!(source(file.path()).ask_new("a"), Err(SecretError::TooShort(5))));
         assert_eq!(source(file.path()).ask("a").unwrap().as_str(), "short");
     }
 
@@ -304,10 +262,7 @@ mod tests {
         let file = file("correct horse\n", 0o640);
         let error = source(file.path()).ask("a").unwrap_err();
         assert!(error.to_string().contains("chmod 600"), "{error}");
-        assert!(matches!(
-            read_seed(file.path()),
-            Err(SecretError::TooOpen(_))
-        ));
+        assert!(matches!(read_seed(file.path()), Err(SecretError::TooOpen(_))));
     }
 
     #[test]

@@ -13,25 +13,13 @@ pub(crate) fn library() -> &'static Path {
         let name = format!("libdropsync-{}.so", std::process::id());
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let output = Command::new("cc")
-            .args([
-                "-std=gnu11",
-                "-O2",
-                "-Wall",
-                "-Werror",
-                "-shared",
-                "-fPIC",
-                "-o",
-            ])
+            .args(["-std=gnu11", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
             .arg(&library)
             .arg(source)
             .args(["-ldl", "-lpthread"])
             .output()
             .expect("a C compiler named cc is installed");
-        assert!(
-            output.status.success(),
-            "dropsync.c does not compile: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "dropsync.c does not compile: {}", String::from_utf8_lossy(&output.stderr));
         library
     })
 }
@@ -88,8 +76,7 @@ fn restore(shadow: &Path, number: &str, to: &Path) {
     let names = fs::read_to_string(shadow.join(format!("{number}.dir"))).unwrap_or_default();
     for line in names.lines() {
         let mut parts = line.splitn(3, ' ');
-        let (Some(kind), Some(number), Some(name)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(kind), Some(number), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             panic!("shadow line {line:?}");
         };
         if kind == "d" {

@@ -13,9 +13,8 @@ use smt_types::crypto::{JubSecretKey, SecretKey};
 use smt_types::receipt::AppliedPart;
 use smt_types::vote::Applied;
 use smt_types::{
-    Address, Amount, BatchNumber, Bitmap, Bounded, Canonical, Committee, DenseTime, Epoch, Genesis,
-    Lamport, NetworkId, PaymentId, Receipt, ReplicaIndex, ReplicaKeys, Seq, ShardAddress,
-    Signature, SignedPayment,
+    Address, Amount, BatchNumber, Bitmap, Bounded, Canonical, Committee, DenseTime, Epoch, Genesis, Lamport, NetworkId,
+    PaymentId, Receipt, ReplicaIndex, ReplicaKeys, Seq, ShardAddress, Signature, SignedPayment,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -69,9 +68,7 @@ pub fn payer() -> SecretKey {
 impl PayNode {
     /// A node of network `number`; `variant` makes another genesis of the same number.
     pub fn new(number: u32, variant: u8) -> PayNode {
-        let keys: Vec<_> = (0..3u8)
-            .map(|i| SecretKey::from_seed([variant * 3 + i + 1; 32]))
-            .collect();
+        let keys: Vec<_> = (0..3u8).map(|i| SecretKey::from_seed([variant * 3 + i + 1; 32])).collect();
         let replicas: Vec<_> = keys
             .iter()
             .map(|key| ReplicaKeys::prove(key, &JubSecretKey::from_seed(*key.public().as_bytes())))
@@ -87,16 +84,8 @@ impl PayNode {
             faucets: Bounded::default(),
         };
         let committee = genesis.check().unwrap().remove(0);
-        let state = State {
-            balances: BTreeMap::from([(funded, 1_000)]),
-            ..State::default()
-        };
-        PayNode {
-            genesis,
-            committee,
-            keys,
-            state: Mutex::new(state),
-        }
+        let state = State { balances: BTreeMap::from([(funded, 1_000)]), ..State::default() };
+        PayNode { genesis, committee, keys, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,11 +104,7 @@ impl PayNode {
 
     /// Payments applied for the funded account.
     pub fn applied(&self) -> Vec<SignedPayment> {
-        self.state()
-            .applied
-            .get(&payer().public().address())
-            .cloned()
-            .unwrap_or_default()
+        self.state().applied.get(&payer().public().address()).cloned().unwrap_or_default()
     }
 
     /// Submit calls that arrived.
@@ -131,9 +116,7 @@ impl PayNode {
     pub fn assert_one_payment_per_seq(&self) {
         let mut slots = BTreeMap::new();
         for signed in &self.state().shown {
-            let first = slots
-                .entry(signed.payment.slot())
-                .or_insert_with(|| signed.clone());
+            let first = slots.entry(signed.payment.slot()).or_insert_with(|| signed.clone());
             assert_eq!(first, signed, "two payments at seq {}", signed.payment.seq);
         }
     }
@@ -163,12 +146,7 @@ impl PayNode {
                 signature: Signature([0; 64]),
             };
             record.signature = self.keys[usize::from(replica)].sign(record.digest().as_bytes());
-            AppliedPart {
-                replica: record.replica,
-                bits,
-                open_epoch: record.open_epoch,
-                signature: record.signature,
-            }
+            AppliedPart { replica: record.replica, bits, open_epoch: record.open_epoch, signature: record.signature }
         };
         let receipt = Receipt {
             applied: Bounded::new(vec![part(0, 3), part(2, 4)]).unwrap(),
@@ -185,10 +163,7 @@ impl PayNode {
         if payment.network != self.genesis.network {
             return Err(RpcError::new(ErrorKind::WrongNetwork, "another network"));
         }
-        state
-            .waiting
-            .entry((payer, seq))
-            .or_insert_with(|| signed.clone());
+        state.waiting.entry((payer, seq)).or_insert_with(|| signed.clone());
         loop {
             let done = state.applied.get(&payer).map_or(0, Vec::len) as u64;
             let Some(next) = state.waiting.remove(&(payer, Seq(done))) else {
@@ -196,22 +171,15 @@ impl PayNode {
             };
             let balance = state.balances.get(&payer).copied().unwrap_or(0);
             let Some(rest) = balance.checked_sub(next.payment.amount.0) else {
-                return Err(RpcError::new(ErrorKind::InsufficientFunds, "not enough")
-                    .at_stage(Stage::Received));
+                return Err(RpcError::new(ErrorKind::InsufficientFunds, "not enough").at_stage(Stage::Received));
             };
             state.balances.insert(payer, rest);
             *state.balances.entry(next.payment.payee).or_default() += next.payment.amount.0;
             state.applied.entry(payer).or_default().push(next);
         }
         let id = Hex32(payment.id().0.0);
-        match state
-            .applied
-            .get(&payer)
-            .and_then(|all| all.get(usize::try_from(seq.0).unwrap_or(usize::MAX)))
-        {
-            Some(held) if held.payment != *payment => {
-                Err(RpcError::new(ErrorKind::SeqUsed, "another payment"))
-            }
+        match state.applied.get(&payer).and_then(|all| all.get(usize::try_from(seq.0).unwrap_or(usize::MAX))) {
+            Some(held) if held.payment != *payment => Err(RpcError::new(ErrorKind::SeqUsed, "another payment")),
             Some(_) => Ok(Submitted {
                 id,
                 stage: Stage::Final,
@@ -231,26 +199,17 @@ fn example<T: Describe + serde::de::DeserializeOwned>() -> T {
 impl Endpoint for PayNode {
     fn node_info(&self) -> Result<NodeInfo, CallError> {
         let hash = smt_node::wallet::network::genesis_hash(&self.genesis).unwrap();
-        Ok(NodeInfo {
-            network: self.genesis.network.0,
-            genesis_hash: Hex32(hash.0),
-            ..example()
-        })
+        Ok(NodeInfo { network: self.genesis.network.0, genesis_hash: Hex32(hash.0), ..example() })
     }
 
     fn genesis(&self) -> Result<GenesisReply, CallError> {
         let hash = smt_node::wallet::network::genesis_hash(&self.genesis).unwrap();
         let reply: GenesisReply = example();
-        Ok(GenesisReply {
-            hash: Hex32(hash.0),
-            file: Some(HexBytes(self.genesis.to_bytes())),
-            ..reply
-        })
+        Ok(GenesisReply { hash: Hex32(hash.0), file: Some(HexBytes(self.genesis.to_bytes())), ..reply })
     }
 
     fn account(&self, address: &str) -> Result<Account, CallError> {
-        let (_, address) = Address::parse(address)
-            .map_err(|e| RpcError::new(ErrorKind::BadAddress, e.to_string()))?;
+        let (_, address) = Address::parse(address).map_err(|e| RpcError::new(ErrorKind::BadAddress, e.to_string()))?;
         let state = self.state();
         let Some(balance) = state.balances.get(&address) else {
             return Err(RpcError::new(ErrorKind::UnknownAccount, "nobody ever paid it").into());
@@ -266,18 +225,10 @@ impl Endpoint for PayNode {
     }
 
     fn history(&self, _: &str, _: Option<String>, _: u32) -> Result<History, CallError> {
-        Ok(History {
-            entries: Vec::new(),
-            next: None,
-        })
+        Ok(History { entries: Vec::new(), next: None })
     }
 
-    fn submit(
-        &self,
-        signed: &SignedPayment,
-        _: WaitFor,
-        _: Duration,
-    ) -> Result<Submitted, CallError> {
+    fn submit(&self, signed: &SignedPayment, _: WaitFor, _: Duration) -> Result<Submitted, CallError> {
         let fault = self.state().faults.pop_front();
         if matches!(fault, Some(Fault::LoseRequest)) {
             return Err(CallError::Transport("no answer".into()));
@@ -288,41 +239,27 @@ impl Endpoint for PayNode {
         }
         if let Some(Fault::End(stage)) = fault {
             let id = Hex32(signed.payment.id().0.0);
-            return Ok(Submitted {
-                id,
-                stage,
-                shard: "root".into(),
-                epoch: None,
-                receipt: None,
-            });
+            return Ok(Submitted { id, stage, shard: "root".into(), epoch: None, receipt: None });
         }
         let mut answer = self.take(signed)?;
         match fault {
             Some(Fault::LoseReply) => return Err(CallError::Transport("connection closed".into())),
             Some(Fault::Only(stage)) => {
-                return Err(RpcError::new(ErrorKind::Timeout, "waited")
-                    .at_stage(stage)
-                    .into());
+                return Err(RpcError::new(ErrorKind::Timeout, "waited").at_stage(stage).into());
             }
             Some(Fault::BadReceipt) => {
                 let mut bytes = answer.receipt.unwrap().0;
                 *bytes.last_mut().unwrap() ^= 1;
                 answer.receipt = Some(HexBytes(bytes));
             }
-            Some(Fault::OtherReceipt) => {
-                answer.receipt = Some(HexBytes(self.make_receipt(&self.applied()[0])))
-            }
+            Some(Fault::OtherReceipt) => answer.receipt = Some(HexBytes(self.make_receipt(&self.applied()[0]))),
             _ => {}
         }
         Ok(answer)
     }
 
     fn receipt(&self, id: PaymentId) -> Result<Vec<u8>, CallError> {
-        match self
-            .applied()
-            .iter()
-            .find(|signed| signed.payment.id() == id)
-        {
+        match self.applied().iter().find(|signed| signed.payment.id() == id) {
             Some(signed) => Ok(self.make_receipt(signed)),
             None => Err(RpcError::new(ErrorKind::UnknownTransaction, "not here").into()),
         }
@@ -355,23 +292,15 @@ fn answer(node: &PayNode, mut stream: TcpStream) -> std::io::Result<()> {
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
         };
-        let length = head.lines().find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length:")?
-                .trim()
-                .parse()
-                .ok()
-        });
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
         if body.len() >= length.unwrap_or(0usize) {
             break body.to_owned();
         }
     };
     let request: Value = serde_json::from_str(&body).unwrap();
-    let outcome = call(
-        node,
-        request["method"].as_str().unwrap(),
-        &request["params"],
-    );
+    let outcome = call(node, request["method"].as_str().unwrap(), &request["params"]);
     let reply = match outcome {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }),
         Err(CallError::Rpc(error)) => {

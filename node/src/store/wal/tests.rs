@@ -28,10 +28,7 @@ fn append(log: &mut Vec<u8>, start: u64, count: u32, mark: Mark, padding: usize)
 /// A manifest of two edits, the second of which says that table files reach `last_sequence` (below 128).
 fn manifest(last_sequence: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
-    append_record(
-        &mut bytes,
-        b"\x81\x40\x02id\x01\x03cmp\x02\x05\x03\x09\x04\x07",
-    );
+    append_record(&mut bytes, b"\x81\x40\x02id\x01\x03cmp\x02\x05\x03\x09\x04\x07");
     append_record(&mut bytes, &[2, 6, 4, last_sequence, 103, 0xff]);
     bytes
 }
@@ -67,11 +64,7 @@ fn log(padding: usize, synced: impl Fn(u64) -> u64) -> (Vec<u8>, Vec<usize>) {
     let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
     for i in 0..10 {
         offsets.push(bytes.len());
-        let mark = Mark {
-            store: STORE,
-            floor: 100,
-            synced: synced(i),
-        };
+        let mark = Mark { store: STORE, floor: 100, synced: synced(i) };
         append(&mut bytes, 101 + 2 * i, 2, mark, padding);
     }
     (bytes, offsets)
@@ -181,28 +174,8 @@ fn a_log_that_goes_on_behind_a_recovered_tear_opens_and_one_with_a_gap_does_not(
     // Replay reached 116; a store opened there goes on at 117.
     let next = |start: u64, floor, synced| {
         let (mut bytes, store) = (Vec::new(), STORE);
-        append(
-            &mut bytes,
-            start,
-            1,
-            Mark {
-                store,
-                floor,
-                synced,
-            },
-            10,
-        );
-        append(
-            &mut bytes,
-            start + 1,
-            1,
-            Mark {
-                store,
-                floor,
-                synced: start,
-            },
-            10,
-        );
+        append(&mut bytes, start, 1, Mark { store, floor, synced }, 10);
+        append(&mut bytes, start + 1, 1, Mark { store, floor, synced: start }, 10);
         bytes
     };
     assert!(!is_lost_behind(116, &[torn, &next(117, 116, 116)]));
@@ -228,11 +201,7 @@ fn a_manifest_that_knows_less_than_the_log_is_corrupt() {
 fn a_mark_of_another_store_counts_for_nothing() {
     let (mut bytes, offsets) = log(0, |_| 100);
     // A payment that imitates a commit, checksum and all, behind a torn record.
-    let forged = Mark {
-        store: [7; 16],
-        floor: 0,
-        synced: u64::MAX,
-    };
+    let forged = Mark { store: [7; 16], floor: 0, synced: u64::MAX };
     append(&mut bytes, 500, 1, forged, 0);
     bytes[offsets[9]] ^= 1;
     assert!(!is_lost(&[&bytes]));

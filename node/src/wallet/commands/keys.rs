@@ -55,34 +55,19 @@ pub(super) fn kept(keystore: &Keystore, entry: &KeyEntry, main: bool) -> Report 
     let address = entry.address.to_bech32(hrp(main));
     let file = keystore.path(&entry.name).display().to_string();
     Report::new(
-        format!(
-            "{}  {address}\nkept encrypted in {file}; without its passphrase it is lost",
-            entry.name
-        ),
+        format!("{}  {address}\nkept encrypted in {file}; without its passphrase it is lost", entry.name),
         json!({ "name": entry.name.as_str(), "address": address, "file": file }),
     )
 }
 
 pub(super) fn list(context: &Context, flags: &List) -> Result<Report, Failure> {
     let entries = Keystore::open(&context.dir)?.list()?;
-    let show = |entry: &KeyEntry| {
-        (
-            entry.name.to_string(),
-            entry.address.to_bech32(hrp(flags.main)),
-        )
-    };
+    let show = |entry: &KeyEntry| (entry.name.to_string(), entry.address.to_bech32(hrp(flags.main)));
     let shown: Vec<_> = entries.iter().map(show).collect();
     let human = match shown.as_slice() {
         [] => "no keys; make one with: smt-node wallet new".into(),
-        keys => keys
-            .iter()
-            .map(|(name, address)| format!("{name}  {address}"))
-            .collect::<Vec<_>>()
-            .join("\n"),
+        keys => keys.iter().map(|(name, address)| format!("{name}  {address}")).collect::<Vec<_>>().join("\n"),
     };
-    let keys: Vec<_> = shown
-        .iter()
-        .map(|(name, address)| json!({ "name": name, "address": address }))
-        .collect();
+    let keys: Vec<_> = shown.iter().map(|(name, address)| json!({ "name": name, "address": address })).collect();
     Ok(Report::new(human, json!({ "keys": keys })))
 }

@@ -30,10 +30,7 @@ struct Context {
 /// # Errors
 /// [`Failure`], which says how to exit.
 pub fn run(command: WalletCommand) -> Result<Report, Failure> {
-    let context = Context {
-        dir: wallet_dir(command.wallet_dir)?,
-        remote: Remote::new(&command.rpc),
-    };
+    let context = Context { dir: wallet_dir(command.wallet_dir)?, remote: Remote::new(&command.rpc) };
     match command.action {
         Action::New(flags) => keys::new(&context, &flags),
         Action::Import(flags) => keys::import(&context, &flags),
@@ -51,11 +48,7 @@ pub fn run(command: WalletCommand) -> Result<Report, Failure> {
 
 /// The wallet's directory: as given, else below the user's data directory.
 fn wallet_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     given
         .or_else(|| set("XDG_DATA_HOME").map(|data| data.join("smt/wallet")))
         .or_else(|| set("HOME").map(|home| home.join(".local/share/smt/wallet")))
@@ -70,10 +63,7 @@ fn account_of(context: &Context, network: &Network, text: &str) -> Result<Addres
             return Ok(keystore.find(&name)?.address);
         }
         if !text.contains('1') {
-            return Err(keystore
-                .find(&name)
-                .err()
-                .map_or_else(|| bad_address("no such key"), Failure::from));
+            return Err(keystore.find(&name).err().map_or_else(|| bad_address("no such key"), Failure::from));
         }
     }
     parse_address(network.hrp(), text)
@@ -114,11 +104,8 @@ fn file_failure(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn read_input(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
-    let read = if path == Path::new("-") {
-        durable::read_from(io::stdin().lock(), max)
-    } else {
-        durable::read(path, max)
-    };
+    let read =
+        if path == Path::new("-") { durable::read_from(io::stdin().lock(), max) } else { durable::read(path, max) };
     read.map_err(|error| file_failure(path, &error))
 }
 
@@ -128,19 +115,12 @@ fn write_out(path: Option<&Path>, bytes: &[u8], mut report: Report) -> Result<Re
         None => Ok(report),
         Some(path) if path == Path::new("-") => {
             let mut out = io::stdout().lock();
-            out.write_all(bytes)
-                .and_then(|()| out.flush())
-                .map_err(|error| file_failure(path, &error))?;
-            Ok(Report {
-                human: String::new(),
-                ..report
-            })
+            out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| file_failure(path, &error))?;
+            Ok(Report { human: String::new(), ..report })
         }
         Some(path) => {
             durable::replace(path, bytes).map_err(|error| file_failure(path, &error))?;
-            report
-                .human
-                .push_str(&format!("\nwritten to {}", path.display()));
+            report.human.push_str(&format!("\nwritten to {}", path.display()));
             Ok(report)
         }
     }

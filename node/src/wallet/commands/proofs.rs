@@ -35,41 +35,23 @@ pub(super) fn receipt(context: &Context, flags: &FetchReceipt) -> Result<Report,
 pub fn verify(flags: &VerifyReceipt) -> Result<Report, Failure> {
     let bytes = read_input(&flags.file, MAX_RECEIPT_BYTES)?;
     let (genesis, hash) = match (&flags.genesis, flags.genesis_hash) {
-        (Some(path), wanted) => {
-            network::read_genesis(&read_input(path, MAX_GENESIS_BYTES)?, wanted)?
-        }
+        (Some(path), wanted) => network::read_genesis(&read_input(path, MAX_GENESIS_BYTES)?, wanted)?,
         (None, Some(hash)) => {
             let network = Network::by_hash(&wallet_dir(flags.wallet_dir.clone())?, hash)?;
             (network.genesis().clone(), hash)
         }
         (None, None) => {
-            return Err(Failure::text(
-                Exit::Usage,
-                "no_genesis",
-                "say --genesis or --genesis-hash",
-            ));
+            return Err(Failure::text(Exit::Usage, "no_genesis", "say --genesis or --genesis-hash"));
         }
     };
     let (_, shown) = network::verify_receipt(&genesis, &bytes)?;
     Ok(verified(&genesis, hash, &shown, &bytes))
 }
 
-pub(super) fn verified(
-    genesis: &Genesis,
-    hash: Digest,
-    shown: &FinalPayment,
-    bytes: &[u8],
-) -> Report {
-    let hrp = if genesis.development {
-        Hrp::Dev
-    } else {
-        Hrp::Main
-    };
+pub(super) fn verified(genesis: &Genesis, hash: Digest, shown: &FinalPayment, bytes: &[u8]) -> Report {
+    let hrp = if genesis.development { Hrp::Dev } else { Hrp::Main };
     let payment = &shown.payment().payment;
-    let (payer, payee) = (
-        payment.payer.address().to_bech32(hrp),
-        payment.payee.to_bech32(hrp),
-    );
+    let (payer, payee) = (payment.payer.address().to_bech32(hrp), payment.payee.to_bech32(hrp));
     let human = format!(
         "verified: {payer} paid {} to {payee}{}\nfinal in epoch {}, seq {}\npayment {}\nnetwork {}, genesis {hash}",
         payment.amount,
@@ -97,17 +79,10 @@ pub(super) fn genesis(context: &Context, flags: &FetchGenesis) -> Result<Report,
         None => Network::contact(&context.dir, &context.remote, flags.hash)?,
     };
     let bytes = network.genesis().to_bytes();
-    let trust = if flags.hash.is_some() {
-        "as wanted"
-    } else {
-        "as the endpoint says: compare it with a source you trust"
-    };
+    let trust =
+        if flags.hash.is_some() { "as wanted" } else { "as the endpoint says: compare it with a source you trust" };
     let report = Report::new(
-        format!(
-            "network {}, genesis {} ({trust})",
-            network.id(),
-            network.hash()
-        ),
+        format!("network {}, genesis {} ({trust})", network.id(), network.hash()),
         json!({ "network": network.id().0, "genesis_hash": network.hash().to_hex(), "bytes": bytes.len() }),
     );
     write_out(flags.out.as_deref(), &bytes, report)
@@ -117,10 +92,7 @@ pub(super) fn forget(context: &Context, flags: &Forget) -> Result<Report, Failur
     let away = Network::forget(&context.dir, NetworkId(flags.network_id))?;
     let away = away.display().to_string();
     Ok(Report::new(
-        format!(
-            "network {} is unknown to this wallet now; what it kept is in {away}",
-            flags.network_id
-        ),
+        format!("network {} is unknown to this wallet now; what it kept is in {away}", flags.network_id),
         json!({ "network": flags.network_id, "moved_to": away }),
     ))
 }

@@ -15,15 +15,9 @@ use smt_types::Address;
 pub(super) fn balance(context: &Context, flags: &Balance) -> Result<Report, Failure> {
     let network = Network::contact(&context.dir, &context.remote, None)?;
     let accounts: Vec<(String, Address)> = if flags.accounts.is_empty() {
-        Keystore::open(&context.dir)?
-            .list()?
-            .into_iter()
-            .map(|key| (key.name.to_string(), key.address))
-            .collect()
+        Keystore::open(&context.dir)?.list()?.into_iter().map(|key| (key.name.to_string(), key.address)).collect()
     } else {
-        let find = |text: &String| {
-            account_of(context, &network, text).map(|address| (text.clone(), address))
-        };
+        let find = |text: &String| account_of(context, &network, text).map(|address| (text.clone(), address));
         flags.accounts.iter().map(find).collect::<Result<_, _>>()?
     };
     let (mut lines, mut values) = (Vec::new(), Vec::new());
@@ -35,10 +29,7 @@ pub(super) fn balance(context: &Context, flags: &Balance) -> Result<Report, Fail
     if lines.is_empty() {
         lines.push("no keys; make one with: smt-node wallet new".into());
     }
-    Ok(Report::new(
-        lines.join("\n"),
-        json!({ "network": network.id().0, "accounts": values }),
-    ))
+    Ok(Report::new(lines.join("\n"), json!({ "network": network.id().0, "accounts": values })))
 }
 
 pub(super) fn one_balance(
@@ -58,11 +49,7 @@ pub(super) fn one_balance(
         Err(error) => return Err(error.into()),
     };
     // The list is bounded and each amount below 2^64: the sum fits.
-    let incoming: u128 = account
-        .incoming
-        .iter()
-        .map(|payment| u128::from(payment.amount.0))
-        .sum();
+    let incoming: u128 = account.incoming.iter().map(|payment| u128::from(payment.amount.0)).sum();
     let mut line = format!("{label}  {}", account.balance);
     if incoming > 0 {
         line.push_str(&format!("  (+ {incoming} incoming, not yet spendable)"));
@@ -71,9 +58,7 @@ pub(super) fn one_balance(
     let payments: Vec<_> = account
         .incoming
         .iter()
-        .map(
-            |payment| json!({ "id": payment.id, "payer": payment.payer, "amount": payment.amount }),
-        )
+        .map(|payment| json!({ "id": payment.id, "payer": payment.payer, "amount": payment.amount }))
         .collect();
     let value = json!({ "account": label, "address": text, "balance": account.balance,
         "incoming": incoming.to_string(), "incoming_payments": payments, "next_seq": account.next_seq, "known": true });
@@ -87,10 +72,7 @@ pub(super) fn history(context: &Context, flags: History) -> Result<Report, Failu
     let page = match context.remote.history(&text, flags.before, flags.limit) {
         Ok(page) => page,
         Err(CallError::Rpc(error)) if error.kind == ErrorKind::UnknownAccount => {
-            crate::rpc::schema::History {
-                entries: Vec::new(),
-                next: None,
-            }
+            crate::rpc::schema::History { entries: Vec::new(), next: None }
         }
         Err(error) => return Err(error.into()),
     };
@@ -114,18 +96,11 @@ pub(super) fn history(context: &Context, flags: History) -> Result<Report, Failu
     let journal = Journal::open(network.dir(), network.id(), address)?;
     let mut open = Vec::new();
     for (seq, note) in journal.notes()? {
-        let Some(signed) = journal
-            .payment(seq)?
-            .filter(|_| note.progress < Progress::Certified)
-        else {
+        let Some(signed) = journal.payment(seq)?.filter(|_| note.progress < Progress::Certified) else {
             continue;
         };
         let id = signed.payment.id().to_string();
-        if page
-            .entries
-            .iter()
-            .any(|entry| entry.id.0 == signed.payment.id().0.0)
-        {
+        if page.entries.iter().any(|entry| entry.id.0 == signed.payment.id().0.0) {
             continue;
         }
         let payee = network.show(&signed.payment.payee);
@@ -133,7 +108,9 @@ pub(super) fn history(context: &Context, flags: History) -> Result<Report, Failu
             "-{} to {payee}  signed here, not known to be certified  seq {seq}  {id}",
             signed.payment.amount
         ));
-        open.push(json!({ "id": id, "seq": seq.to_string(), "amount": signed.payment.amount.to_string(), "payee": payee }));
+        open.push(
+            json!({ "id": id, "seq": seq.to_string(), "amount": signed.payment.amount.to_string(), "payee": payee }),
+        );
     }
     if lines.is_empty() {
         lines.push("no payments".into());

@@ -49,12 +49,7 @@ impl Sender<'_> {
     ///
     /// # Errors
     /// [`SendError`]; the variants say whether something was signed.
-    pub fn send(
-        &self,
-        key: &SecretKey,
-        request: &Request,
-        patience: Patience,
-    ) -> Result<Sent, SendError> {
+    pub fn send(&self, key: &SecretKey, request: &Request, patience: Patience) -> Result<Sent, SendError> {
         let payer = key.public().address();
         check(&payer, request)?;
         let lock = self.journal.lock(patience.left())?;
@@ -62,17 +57,10 @@ impl Sender<'_> {
         if let Some((seq, earlier)) = self.earlier(&notes, request)? {
             let resent = self.clear(self.before(&notes, seq), patience)?;
             drop(lock);
-            return Ok(Sent {
-                resumed: true,
-                resent,
-                ..self.push(seq, &earlier, patience)?
-            });
+            return Ok(Sent { resumed: true, resent, ..self.push(seq, &earlier, patience)? });
         }
         let (next, mut balance, mut lamport) = self.account(&payer)?;
-        let held: BTreeMap<Seq, Progress> = notes
-            .iter()
-            .map(|(seq, note)| (*seq, note.progress))
-            .collect();
+        let held: BTreeMap<Seq, Progress> = notes.iter().map(|(seq, note)| (*seq, note.progress)).collect();
         let plan = plan(next, request.seq, &held)?;
         let resent = self.clear(plan.resend, patience)?;
         if !resent.is_empty() {
@@ -81,10 +69,7 @@ impl Sender<'_> {
         if balance < request.amount {
             return Err(SendError::Refused {
                 kind: ErrorKind::InsufficientFunds.word(),
-                message: format!(
-                    "the account has {balance}, {} are to be paid",
-                    request.amount
-                ),
+                message: format!("the account has {balance}, {} are to be paid", request.amount),
             });
         }
         let memo = Bounded::new(request.memo.clone()).map_err(|memo| memo_too_long(memo.len()))?;
@@ -99,10 +84,7 @@ impl Sender<'_> {
         };
         let signed = lock.record(&payment.sign(key))?;
         drop(lock);
-        Ok(Sent {
-            resent,
-            ..self.push(plan.sign_at, &signed, patience)?
-        })
+        Ok(Sent { resent, ..self.push(plan.sign_at, &signed, patience)? })
     }
 
     /// Sends a payment signed before, here or elsewhere; it is recorded first.
@@ -125,18 +107,13 @@ impl Sender<'_> {
         if request.again {
             return Ok(None);
         }
-        for seq in notes
-            .iter()
-            .filter(|(_, note)| !note.reported)
-            .map(|(seq, _)| *seq)
-        {
+        for seq in notes.iter().filter(|(_, note)| !note.reported).map(|(seq, _)| *seq) {
             let Some(signed) = self.journal.payment(seq)? else {
                 continue;
             };
             let payment = &signed.payment;
-            let same = payment.payee == request.payee
-                && payment.amount == request.amount
-                && *payment.memo == *request.memo;
+            let same =
+                payment.payee == request.payee && payment.amount == request.amount && *payment.memo == *request.memo;
             if same && request.seq.is_none_or(|asked| asked == seq) {
                 return Ok(Some((seq, signed)));
             }
@@ -147,46 +124,26 @@ impl Sender<'_> {
     /// Recorded payments before `seq` that are not known to be certified, back to the nearest one that is.
     fn before(&self, notes: &BTreeMap<Seq, Note>, seq: Seq) -> Vec<Seq> {
         let open = |note: &Note| note.progress < Progress::Certified;
-        let mut before: Vec<Seq> = notes
-            .range(..seq)
-            .rev()
-            .take_while(|(_, note)| open(note))
-            .map(|(seq, _)| *seq)
-            .collect();
+        let mut before: Vec<Seq> =
+            notes.range(..seq).rev().take_while(|(_, note)| open(note)).map(|(seq, _)| *seq).collect();
         before.reverse();
         before
     }
 
     fn account(&self, payer: &Address) -> Result<(Seq, Amount, Lamport), SendError> {
         match self.endpoint.account(&self.network.show(payer)) {
-            Ok(account) => Ok((
-                Seq(account.next_seq.0),
-                Amount(account.balance.0),
-                Lamport(account.lamport.0),
-            )),
-            Err(CallError::Rpc(error)) if error.kind == ErrorKind::UnknownAccount => {
-                Err(SendError::Refused {
-                    kind: ErrorKind::UnknownAccount.word(),
-                    message: format!(
-                        "nobody ever paid {}: it has nothing to spend",
-                        self.network.show(payer)
-                    ),
-                })
-            }
+            Ok(account) => Ok((Seq(account.next_seq.0), Amount(account.balance.0), Lamport(account.lamport.0))),
+            Err(CallError::Rpc(error)) if error.kind == ErrorKind::UnknownAccount => Err(SendError::Refused {
+                kind: ErrorKind::UnknownAccount.word(),
+                message: format!("nobody ever paid {}: it has nothing to spend", self.network.show(payer)),
+            }),
             Err(error) => Err(SendError::Call(error)),
         }
     }
 
     /// Sends recorded payments again until each is certified (or known to be dead).
-    fn clear(
-        &self,
-        seqs: Vec<Seq>,
-        patience: Patience,
-    ) -> Result<Vec<(Seq, PaymentId, Stage)>, SendError> {
-        let patience = Patience {
-            wait: WaitFor::Certified,
-            ..patience
-        };
+    fn clear(&self, seqs: Vec<Seq>, patience: Patience) -> Result<Vec<(Seq, PaymentId, Stage)>, SendError> {
+        let patience = Patience { wait: WaitFor::Certified, ..patience };
         let mut resent = Vec::new();
         for seq in seqs {
             let Some(signed) = self.journal.payment(seq)? else {
@@ -198,11 +155,7 @@ impl Sender<'_> {
                 Ok(sent) => resent.push((seq, id, sent.stage)),
                 Err(SendError::Dead { .. }) => resent.push((seq, id, Stage::Void)),
                 Err(cause) => {
-                    return Err(SendError::InTheWay {
-                        seq,
-                        id,
-                        cause: Box::new(cause),
-                    });
+                    return Err(SendError::InTheWay { seq, id, cause: Box::new(cause) });
                 }
             }
         }
@@ -210,12 +163,7 @@ impl Sender<'_> {
     }
 
     /// Sends the same bytes until they have come far enough, time is up, or there is no hope.
-    fn push(
-        &self,
-        seq: Seq,
-        signed: &SignedPayment,
-        patience: Patience,
-    ) -> Result<Sent, SendError> {
+    fn push(&self, seq: Seq, signed: &SignedPayment, patience: Patience) -> Result<Sent, SendError> {
         let id = signed.payment.id();
         if wanted(patience.wait) <= wanted(WaitFor::Final)
             && let Some(receipt) = self.journal.receipt(seq)?
@@ -227,11 +175,7 @@ impl Sender<'_> {
         loop {
             let cause = match self.endpoint.submit(signed, patience.wait, patience.left()) {
                 Ok(answer) if answer.id.0 != id.0.0 => {
-                    return Err(SendError::Confused {
-                        seq,
-                        id,
-                        found: answer.id.to_string(),
-                    });
+                    return Err(SendError::Confused { seq, id, found: answer.id.to_string() });
                 }
                 Ok(answer) => match self.digest(seq, signed, &answer, patience.wait)? {
                     Ok(sent) => return Ok(sent),
@@ -256,12 +200,7 @@ impl Sender<'_> {
                         self.proven(seq, signed, stage, receipt)?;
                     }
                 }
-                return Err(SendError::Unfinished {
-                    seq,
-                    id,
-                    stage: best,
-                    cause,
-                });
+                return Err(SendError::Unfinished { seq, id, stage: best, cause });
             }
             std::thread::sleep(pause.min(left));
             pause = pause.saturating_mul(2).min(PAUSE_MAX);
@@ -285,8 +224,8 @@ impl Sender<'_> {
             _ => None,
         };
         if let Some(kind) = end {
-            let error = RpcError::new(kind, format!("the payment is {}", stage.word()))
-                .retryable(stage == Stage::Expired);
+            let error =
+                RpcError::new(kind, format!("the payment is {}", stage.word())).retryable(stage == Stage::Expired);
             return Ok(Err(CallError::Rpc(error)));
         }
         let sent = if rank(stage) >= rank(Stage::Final) {
@@ -305,88 +244,43 @@ impl Sender<'_> {
         if rank(stage) >= wanted(wait) {
             return Ok(Ok(sent));
         }
-        let error = RpcError::new(
-            ErrorKind::Timeout,
-            format!("the payment is {}", stage.word()),
-        );
+        let error = RpcError::new(ErrorKind::Timeout, format!("the payment is {}", stage.word()));
         Ok(Err(CallError::Rpc(error.at_stage(stage))))
     }
 
     /// Verifies a receipt of the payment at `seq` and keeps it.
-    fn proven(
-        &self,
-        seq: Seq,
-        signed: &SignedPayment,
-        stage: Stage,
-        receipt: Vec<u8>,
-    ) -> Result<Sent, SendError> {
+    fn proven(&self, seq: Seq, signed: &SignedPayment, stage: Stage, receipt: Vec<u8>) -> Result<Sent, SendError> {
         let id = signed.payment.id();
-        let (_, shown) = self
-            .network
-            .verify(&receipt)
-            .map_err(|cause| SendError::Unproven { seq, id, cause })?;
+        let (_, shown) = self.network.verify(&receipt).map_err(|cause| SendError::Unproven { seq, id, cause })?;
         if shown.id() != id {
-            return Err(SendError::Confused {
-                seq,
-                id,
-                found: shown.id().to_string(),
-            });
+            return Err(SendError::Confused { seq, id, found: shown.id().to_string() });
         }
         self.journal.finish(seq, &receipt)?;
-        Ok(Sent {
-            epoch: Some(shown.epoch().0),
-            receipt: Some(receipt),
-            ..unproven(signed, stage)
-        })
+        Ok(Sent { epoch: Some(shown.epoch().0), receipt: Some(receipt), ..unproven(signed, stage) })
     }
 
     /// Stops if the endpoint's refusal leaves no hope for these bytes, or if they turn out to be paid.
-    fn give_up(
-        &self,
-        seq: Seq,
-        signed: &SignedPayment,
-        cause: &CallError,
-    ) -> Result<Option<Sent>, SendError> {
+    fn give_up(&self, seq: Seq, signed: &SignedPayment, cause: &CallError) -> Result<Option<Sent>, SendError> {
         let id = signed.payment.id();
         let CallError::Rpc(error) = cause else {
             return Ok(None);
         };
         match error.kind {
             ErrorKind::SeqUsed | ErrorKind::SlotVoid => {
-                self.journal
-                    .learn(seq, Progress::Passed, error.kind.word())?;
-                Err(SendError::Dead {
-                    seq,
-                    id,
-                    cause: cause.clone(),
-                })
+                self.journal.learn(seq, Progress::Passed, error.kind.word())?;
+                Err(SendError::Dead { seq, id, cause: cause.clone() })
             }
             // The node forgot what took the seq. It may have been this payment: a receipt would show it.
             ErrorKind::SeqTooLow => match self.endpoint.receipt(id) {
                 Ok(receipt) => self.proven(seq, signed, Stage::Final, receipt).map(Some),
-                Err(_) => Err(SendError::Rejected {
-                    seq,
-                    id,
-                    cause: cause.clone(),
-                }),
+                Err(_) => Err(SendError::Rejected { seq, id, cause: cause.clone() }),
             },
             _ if error.retryable => Ok(None),
-            _ => Err(SendError::Rejected {
-                seq,
-                id,
-                cause: cause.clone(),
-            }),
+            _ => Err(SendError::Rejected { seq, id, cause: cause.clone() }),
         }
     }
 }
 
 fn unproven(signed: &SignedPayment, stage: Stage) -> Sent {
-    Sent {
-        payment: signed.clone(),
-        stage,
-        epoch: None,
-        receipt: None,
-        resumed: false,
-        resent: Vec::new(),
-    }
+    Sent { payment: signed.clone(), stage, epoch: None, receipt: None, resumed: false, resent: Vec::new() }
 }

@@ -38,10 +38,7 @@ impl Patience {
     #[must_use]
     pub fn new(wait: WaitFor, timeout: Duration) -> Patience {
         let now = Instant::now();
-        Patience {
-            wait,
-            deadline: now.checked_add(timeout).unwrap_or(now),
-        }
+        Patience { wait, deadline: now.checked_add(timeout).unwrap_or(now) }
     }
 
     pub(super) fn left(&self) -> Duration {
@@ -131,9 +128,7 @@ pub enum SendError {
         cause: CallError,
     },
     /// The endpoint says final and cannot show it.
-    #[error(
-        "the endpoint calls payment {id} at seq {seq} final, but its receipt proves nothing: {cause}"
-    )]
+    #[error("the endpoint calls payment {id} at seq {seq} final, but its receipt proves nothing: {cause}")]
     Unproven {
         /// Its seq.
         seq: Seq,
@@ -210,12 +205,8 @@ pub(super) fn memo_too_long(bytes: usize) -> SendError {
 /// # Errors
 /// [`SendError::Refused`].
 pub fn check(payer: &Address, request: &Request) -> Result<(), SendError> {
-    let refuse = |kind: ErrorKind, message: &str| {
-        Err(SendError::Refused {
-            kind: kind.word(),
-            message: message.into(),
-        })
-    };
+    let refuse =
+        |kind: ErrorKind, message: &str| Err(SendError::Refused { kind: kind.word(), message: message.into() });
     if request.amount == Amount::ZERO {
         return refuse(ErrorKind::AmountZero, "a payment of nothing");
     }
