@@ -10,6 +10,7 @@
 //! | [`config`] | a replica's place, its network, its parameters |
 //! | [`verify`] | signature checks that turn a foreign [`smt_types::message::Message`] into a [`verify::Verified`] one |
 //! | [`replica`] | the composition: one replica, one `step` |
+//! | `queries`, `questions`, `standing`, `restore` | what the driver asks, what replicas ask each other, may we vote, restart |
 //! | [`certify`] | gateway, voter, certificates, applied, final |
 //! | [`epoch`] | reports, join, two phases, view change, headers |
 //! | [`links`] | credits from other shards |
@@ -24,7 +25,11 @@ pub mod global;
 pub mod links;
 pub mod planted;
 pub mod ports;
+mod queries;
+mod questions;
 pub mod replica;
+mod restore;
+mod standing;
 pub mod verify;
 
 pub use config::{Config, Network, Params};

@@ -141,6 +141,12 @@ impl Lab {
         self.step(to, Input::Message(sender, verified));
     }
 
+    /// Whether the gate of a replica refuses a message.
+    #[must_use]
+    pub fn is_refused(&self, from: usize, to: usize, message: Message) -> bool {
+        self.places[to].gate.message(self.places[from].id, message).is_err()
+    }
+
     /// Delivers what fits, in order, until nothing on its way fits any more.
     pub fn deliver(&mut self, fits: impl Fn(&Mail) -> bool) {
         for _ in 0..20_000 {

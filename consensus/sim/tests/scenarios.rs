@@ -424,3 +424,77 @@ fn a_whole_shard_comes_back() {
     }
     assert_eq!(evidence(&lab), []);
 }
+
+/// Two of three stop in the middle of a cut, one stays alone for long, one comes back and the third never does: the two meet
+/// in a view and the shard goes on. (Views that a lone replica walks through by itself would never be met again.)
+#[test]
+fn views_meet_after_one_replica_was_alone() {
+    let mut lab = Lab::new(0);
+    let (a, b) = (lab.owner(0, 0), lab.owner(0, 1));
+    lab.submit(0, &pay(&a, 0, b.address, 5));
+    lab.live(1_500_000, |_| true);
+    // Replica 1 alone, with a report signed and a view to leave.
+    lab.stop(0);
+    lab.stop(2);
+    lab.mail.clear();
+    lab.live(600_000_000, |mail| mail.to == 1 && mail.from == 1);
+    lab.mail.clear();
+    let stuck = lab.replica(1).decided();
+    lab.start(0);
+    lab.live(10_000_000, |mail| mail.to != 2 && mail.from != 2);
+    for place in [0, 1] {
+        assert!(lab.replica(place).decided().0 >= stuck.0 + 3, "place {place}: {:?}", lab.replica(place).decided());
+        assert_eq!(*lab.replica(place).voting(), Voting::Yes);
+    }
+    lab.submit(1, &pay(&a, 1, b.address, 5));
+    lab.live(3_000_000, |mail| mail.to != 2 && mail.from != 2);
+    assert_eq!(lab.balance(0, &b.address), 410);
+    assert_eq!(evidence(&lab), []);
+}
+
+/// A header of epoch 0 is fixed by genesis and signed by nobody. One that somebody sends, with credits of its own invention
+/// and no signature, is refused at the gate, alone and inside a bundle of credits.
+#[test]
+fn a_header_of_epoch_zero_credits_nothing() {
+    use smt_types::credit::{Channel, Credit, CreditBundle};
+    use smt_types::header::{CertifiedHeader, LinkChange, LinkChanges};
+    let lab = Lab::new(1);
+    let (source, here) = (lab.places[3].id.shard, lab.places[0].id.shard);
+    let (payer, payee) = (lab.owner(3, 0), lab.owner(0, 0));
+    let credit = Credit {
+        payer: payer.address,
+        seq: smt_types::Seq(0),
+        payment: PaymentId(smt_types::Digest([7; 32])),
+        payee: payee.address,
+        amount: smt_types::Amount(1_000_000),
+    };
+    let sent = Channel::default().extend(&credit).unwrap();
+    let changes = LinkChanges(Bounded::truncated(vec![LinkChange { peer: here, sent, received: Channel::default() }]));
+    let genesis = &lab.shape.network.genesis_headers[source.index() as usize];
+    let header = smt_types::Header { links: changes.digest(), ..genesis.clone() };
+    let header = CertifiedHeader { header, changes, signatures: Bounded::default() };
+    let bundle =
+        CreditBundle { header: header.clone(), destination: here, first: 0, credits: Bounded::truncated(vec![credit]) };
+    for message in [Message::Header(Box::new(header)), Message::Credits(Box::new(bundle))] {
+        assert!(lab.is_refused(3, 0, message));
+    }
+}
+
+/// A replica that has stopped voting for good does not begin again with a restart.
+#[test]
+fn retirement_outlives_a_restart() {
+    let mut lab = Lab::new(0);
+    let (a, b) = (lab.owner(0, 0), lab.owner(0, 1));
+    lab.submit(0, &pay(&a, 0, b.address, 5));
+    lab.live(1_500_000, |_| true);
+    // Its store is replaced by an empty one: peers hold records it has signed and lacks.
+    lab.stop(2);
+    lab.format(2);
+    lab.start(2);
+    lab.live(2_000_000, |_| true);
+    assert!(matches!(lab.replica(2).voting(), Voting::No(_)), "{:?}", lab.replica(2).voting());
+    lab.stop(2);
+    lab.start(2);
+    // Before any peer has said anything.
+    assert!(matches!(lab.replica(2).voting(), Voting::No(_)));
+}

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for the network to be ready.
 const READY: Duration = Duration::from_secs(60);
+/// Open files asked for; the system's hard limit may be lower.
+const OPEN_FILES_WANTED: u64 = 65_536;
 /// Longest graceful stop.
 const STOP: Duration = Duration::from_secs(5);
 /// What the process may take beyond that to end.
@@ -110,6 +112,10 @@ impl DevCommand {
     async fn serve(self, settings: &Settings, started: Instant) -> anyhow::Result<ExitCode> {
         let Settings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, .. } = *settings;
         let shape = Shape { shards, replicas, seed, epoch_ms };
+        // A replica's store and connections hold some 25 files; the usual soft limit of 1,024 ends at 40 replicas.
+        if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES_WANTED) {
+            tracing::warn!(%error, "the limit on open files stays as it is");
+        }
         let state = StateDir::prepare(settings.state.as_deref(), &shape, self.fresh)?;
         let options = DevOptions { shape, rpc_port, next_port: !exact_ports, rpc: settings.rpc.clone() };
         let mut interrupts = Interrupts::new()?;
