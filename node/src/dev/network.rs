@@ -72,7 +72,7 @@ pub enum DevError {
     #[error("a thread that opened a store panicked")]
     Panicked,
     /// The network did not become ready.
-    #[error("the network is not ready after {0:?}: {1}")]
+    #[error("the network does not become ready ({0:?} at most): {1}")]
     NotReady(Duration, String),
 }
 
@@ -260,22 +260,26 @@ impl DevNetwork {
         }
     }
 
-    /// Waits until every running replica votes and sees its whole running committee and gossip partners.
+    /// Waits until every running replica that may vote votes and sees its whole running committee and gossip partners. A
+    /// replica that has stopped voting for good is a follower: its shard takes payments while a quorum of the others votes.
     ///
     /// # Errors
-    /// [`DevError::NotReady`] after `patience`.
+    /// [`DevError::NotReady`] after `patience`, or at once when a shard has too few replicas left that may vote.
     pub async fn wait_ready(&self, patience: Duration) -> Result<(), DevError> {
         let deadline = after(patience);
         loop {
+            if let Some(reason) = self.hopeless() {
+                return Err(DevError::NotReady(patience, reason));
+            }
             let waiting = self.members.iter().find_map(|(node, member)| {
                 let running = member.running.as_ref()?;
                 let status = running.handle.status();
-                if let Some(reason) = status.stopped.or(status.not_voting) {
+                if let Some(reason) = status.stopped {
                     return Some(format!("replica {node}: {reason}"));
                 }
                 let connected = running.handle.swarm().connected().len();
                 let wanted = self.partners(*node).iter().filter(|other| self.is_running(**other)).count();
-                let ready = status.voting && connected >= wanted;
+                let ready = (status.voting || status.not_voting.is_some()) && connected >= wanted;
                 (!ready).then(|| {
                     format!("replica {node} has {connected} of {wanted} connections, votes: {}", status.voting)
                 })
@@ -286,6 +290,20 @@ impl DevNetwork {
                 Some(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
+    }
+
+    /// Why a shard can never have a quorum again: too many of its replicas have stopped voting for good.
+    fn hopeless(&self) -> Option<String> {
+        self.view.network.committees.iter().find_map(|committee| {
+            let own = self.members.iter().filter(|(node, _)| node.shard == committee.shard());
+            let retired: Vec<String> = own
+                .filter_map(|(node, member)| {
+                    let reason = member.running.as_ref()?.handle.status().not_voting?;
+                    Some(format!("replica {node} does not vote: {reason}"))
+                })
+                .collect();
+            (committee.size().saturating_sub(retired.len()) < committee.quorum()).then(|| retired.join("; "))
+        })
     }
 
     fn is_running(&self, node: NodeId) -> bool {
