@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Inputs that may wait for the core.
 const JOBS_MAX: usize = 1024;
@@ -83,6 +84,12 @@ pub enum StartError {
         source: std::io::Error,
     },
 }
+
+/// Clients' requests under way to one other replica; more wait their turn.
+const FORWARDED_PER_PEER_MAX: usize = 64;
+
+/// Longest forwarded request: the longest a client may wait, and a margin.
+const FORWARDED_PATIENCE: Duration = Duration::from_secs(70);
 
 /// What a replica is started from.
 pub struct StartReplica {
@@ -189,6 +196,9 @@ pub async fn start(
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut config = SwarmConfig::loopback(keypair, &protocol, &topics);
     config.listen = from.listen.clone();
+    // Forwarded submissions wait for a stage, as long as a client may: many at a time, and longer than any of them.
+    config.limits.requests_per_peer_max = FORWARDED_PER_PEER_MAX;
+    config.limits.stream_timeout = FORWARDED_PATIENCE;
     let (swarm, events) =
         smt_gossip::swarm::spawn(config).await.map_err(|source| StartError::Swarm { node, source })?;
     let gate = Gate::new(node, from.network.clone(), Arc::new(RealChecker)).ok_or(StartError::NoSuchReplica(node))?;

@@ -5,11 +5,11 @@ use crate::rpc::error::{ErrorKind, RpcError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use smt_gossip::swarm::{Bytes, ReplySlot};
+use smt_gossip::swarm::{Bytes, ReplySlot, RequestError};
 use smt_types::message::NodeId;
 use smt_types::{ReplicaIndex, ShardAddress};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// A request of a client that another replica could not answer itself.
@@ -39,6 +39,9 @@ pub(crate) enum Answer {
 /// How long the way there and back may take beyond the call's own time.
 const MARGIN: Duration = Duration::from_secs(2);
 
+/// How long a request that found no turn waits for the next try.
+const TURN: Duration = Duration::from_millis(5);
+
 /// Requests answered for other replicas at one time; more are refused as overloaded.
 const ANSWERS_MAX: usize = 4096;
 
@@ -60,15 +63,27 @@ impl Local {
         let size = u8::try_from(committee.size()).unwrap_or(u8::MAX);
         let connected = self.handle.swarm().connected();
         let mut last = None;
+        let started = Instant::now();
         for turn in 0..size {
             let replica = ReplicaIndex(self.handle.node().replica.0.wrapping_add(turn).checked_rem(size).unwrap_or(0));
             let Some(peer) = self.view.peers.get(&NodeId { shard, replica }) else { continue };
             if !connected.contains(peer) {
                 continue;
             }
-            match self.handle.swarm().request(*peer, body.clone(), patience.saturating_add(MARGIN)).await {
-                Ok(answer) => return decode(&answer),
-                Err(error) => last = Some(error.to_string()),
+            loop {
+                match self.handle.swarm().request(*peer, body.clone(), patience.saturating_add(MARGIN)).await {
+                    Ok(answer) => return decode(&answer),
+                    // Many clients at one endpoint: wait for a turn, as long as the client would.
+                    Err(RequestError::Busy) if started.elapsed() < patience => tokio::time::sleep(TURN).await,
+                    Err(RequestError::Busy) => {
+                        let text = format!("too many requests under way to shard {shard}");
+                        return Err(RpcError::new(ErrorKind::Overloaded, text));
+                    }
+                    Err(error) => {
+                        last = Some(error.to_string());
+                        break;
+                    }
+                }
             }
         }
         let why = last.unwrap_or_else(|| "none is connected".to_owned());
