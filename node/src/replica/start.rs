@@ -8,6 +8,7 @@ use super::ingress::{self, Answerer};
 use crate::clock::Clock;
 use crate::keys::ReplicaSecrets;
 use crate::store::{Durability, Store, StoreContext, StoreError};
+use smt_consensus::replica::Voting;
 use smt_consensus::verify::Gate;
 use smt_consensus::{Config, Network, Params, Replica, archive};
 use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from_seed};
@@ -205,7 +206,15 @@ pub async fn start(
     let committee = from.network.committee(node.shard).cloned().ok_or(StartError::NoSuchReplica(node))?;
     let (jobs, queue) = sync_channel(JOBS_MAX);
     let hub = Arc::new(Hub::default());
-    let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, ..Status::default() }));
+    // A replica that has retired says so from the start, not only when it happens.
+    let not_voting = match replica.voting() {
+        Voting::No(reason) => {
+            tracing::error!(%node, %reason, "does not vote");
+            Some(reason.clone())
+        }
+        _ => None,
+    };
+    let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,
