@@ -107,7 +107,7 @@ fn a_state_directory_belongs_to_one_process_and_one_shape() {
     assert!(first.ended(STOP * 3).0.success(), "{}", first.errors());
     // Another shape: both are named.
     let mut other = Process::on(&state, &["--shards", "1"], |_| {});
-    refused(&mut other, &[shown, "3 shards", "1 shards", "--fresh"]);
+    refused(&mut other, &[shown, "3 shards", "1 shard ×", "--fresh"]);
     let mut other = Process::on(&state, &["--seed", "9"], |_| {});
     refused(&mut other, &[shown, "seed 1", "seed 9"]);
     // The same shape goes on where it was.
