@@ -44,6 +44,12 @@ impl<L: Ledger> Replica<L> {
         // Own numbers go on after the highest ever used, forgotten batches included.
         let newest = archive::newest_number(cx.reader, me);
         self.certify.next_number = newest.and_then(BatchNumber::next).unwrap_or_default();
+        // So do own stamps: the newest own batch may be forgotten without a cut above it, if its payments joined by other batches.
+        let newest = newest.and_then(|number| archive::number(cx.reader, me, number));
+        if let Some((batch, _)) = newest.and_then(|digest| archive::batch(cx.reader, &digest)) {
+            self.clock.resume(&batch.header.dense);
+            self.lamport = self.lamport.max(batch.header.lamport);
+        }
     }
 
     fn restore_batch(&mut self, cx: &mut Cx<'_>, digest: Digest, batch: smt_types::Batch, vote: Option<Vote>) {
