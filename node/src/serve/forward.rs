@@ -54,9 +54,7 @@ impl Local {
         params: &P,
         patience: Duration,
     ) -> Result<R, RpcError> {
-        let encode = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
-        let call = Call { method: method.to_owned(), params: serde_json::to_value(params).map_err(encode)? };
-        let body = Bytes::from(serde_json::to_vec(&call).map_err(encode)?);
+        let body = encode(method, params)?;
         let Some(committee) = self.view.network.committee(shard) else {
             return Err(RpcError::new(ErrorKind::UnknownShard, format!("there is no shard {shard}")));
         };
@@ -103,12 +101,17 @@ impl Local {
         let unavailable = |why: String| RpcError::new(ErrorKind::ShardUnavailable, format!("replica {place}: {why}"));
         let peer = self.view.peers.get(&place).filter(|peer| self.handle.swarm().connected().contains(peer));
         let peer = peer.ok_or_else(|| unavailable("not connected".to_owned()))?;
-        let encode = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
-        let call = Call { method: method.to_owned(), params: serde_json::to_value(params).map_err(encode)? };
-        let body = Bytes::from(serde_json::to_vec(&call).map_err(encode)?);
+        let body = encode(method, params)?;
         let answer = self.handle.swarm().request(*peer, body, patience).await;
         decode(&answer.map_err(|error| unavailable(error.to_string()))?)
     }
+}
+
+/// A call as it travels.
+fn encode<P: Serialize>(method: &str, params: &P) -> Result<Bytes, RpcError> {
+    let strange = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
+    let call = Call { method: method.to_owned(), params: serde_json::to_value(params).map_err(strange)? };
+    Ok(Bytes::from(serde_json::to_vec(&call).map_err(strange)?))
 }
 
 fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
