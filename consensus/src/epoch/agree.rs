@@ -234,16 +234,12 @@ impl<L: Ledger> Replica<L> {
 
     /// Prepares the proposal of the current view if it is valid and everything it names is held here.
     pub(crate) fn try_prepare(&mut self, cx: &mut Cx<'_>) {
-        let (epoch, view, me) = (self.epoch.current(), self.epoch.view, self.me().replica);
+        let (epoch, view) = (self.epoch.current(), self.epoch.view);
         if !self.is_voting() || self.epoch.forked || archive::cut_vote(cx.reader, epoch, view, Phase::Prepare).is_some()
         {
             return;
         }
-        let voted = self
-            .epoch
-            .votes
-            .iter()
-            .any(|((v, p, _), votes)| *v == view && *p == Phase::Prepare && votes.contains_key(&me));
+        let voted = self.has_cast(view, Phase::Prepare);
         let Some(proposal) = self.epoch.proposals.get(&view).filter(|_| !voted) else { return };
         if !self.is_valid(cx.now, proposal) || !self.holds_all(&proposal.value) {
             return;
@@ -302,6 +298,12 @@ impl<L: Ledger> Replica<L> {
 
     fn holds_all(&self, value: &CutValue) -> bool {
         self.holds_bits(&value.bits) && value.consumed.iter().all(|source| self.holds_credits(source))
+    }
+
+    /// Whether this replica has voted in this phase of this view of the open epoch, by what it remembers.
+    fn has_cast(&self, view: View, phase: Phase) -> bool {
+        let me = self.me().replica;
+        self.epoch.votes.iter().any(|((v, p, _), votes)| *v == view && *p == phase && votes.contains_key(&me))
     }
 
     /// Signs, stores and sends a cut vote; one per (epoch, view, phase), ever.
@@ -375,7 +377,7 @@ impl<L: Ledger> Replica<L> {
 
     /// q prepares: remember the value as prepared, and commit to it if still in that view.
     fn on_prepared(&mut self, cx: &mut Cx<'_>, certificate: PhaseCertificate) {
-        let (epoch, view, me) = (self.epoch.current(), certificate.view, self.me().replica);
+        let (epoch, view) = (self.epoch.current(), certificate.view);
         let value = certificate.value;
         let Some(content) = self.epoch.values.get(&value).cloned() else { return };
         let higher = self.epoch.prepared.as_ref().is_none_or(|known| known.view < view);
@@ -390,11 +392,7 @@ impl<L: Ledger> Replica<L> {
             self.epoch.view = view;
             self.arm_view_timer(cx);
         }
-        let committed = self
-            .epoch
-            .votes
-            .iter()
-            .any(|((v, p, _), votes)| *v == view && *p == Phase::Commit && votes.contains_key(&me));
+        let committed = self.has_cast(view, Phase::Commit);
         // A replica that has left the view has promised to carry what it knew then; it must not commit there any more.
         if view == self.epoch.view
             && !committed

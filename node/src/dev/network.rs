@@ -13,7 +13,6 @@ use crate::serve::{FaucetKey, Local, NetworkView, NodeBackend, forward};
 use crate::store::StoreContext;
 use smt_consensus::{Network, Params};
 use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId, keypair_from_seed};
-use smt_gossip::topology::Topology;
 use smt_ledger::GenesisState;
 use smt_types::message::NodeId;
 use smt_types::{Digest, Genesis};
@@ -22,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Full mesh up to this many replicas; above, each speaks to its committee and to its own place in neighbouring shards.
+/// Full mesh up to this many replicas; above, each speaks to its committee and to its own place in every shard.
 const FULL_MESH_MAX: usize = 27;
 
 /// Block cache of all stores together, bytes.
@@ -233,17 +232,8 @@ impl DevNetwork {
         if self.members.len() <= FULL_MESH_MAX {
             return all.collect();
         }
-        let neighbours = Topology::new(node.shard.level())
-            .and_then(|topology| topology.neighbours(node.shard.index()))
-            .map(|shards| shards.into_iter().collect::<Vec<u32>>())
-            .unwrap_or_default();
-        // The own place in every shard keeps any shard one step away; neighbours carry the gossip.
-        all.filter(|other| {
-            other.shard == node.shard
-                || other.replica == node.replica
-                || neighbours.contains(&other.shard.index()) && other.replica.0 == node.replica.0
-        })
-        .collect()
+        // The own place in every shard keeps any shard one step away, and carries the gossip.
+        all.filter(|other| other.shard == node.shard || other.replica == node.replica).collect()
     }
 
     fn connect(&self, node: NodeId) {
