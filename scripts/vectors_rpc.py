@@ -17,7 +17,7 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-from blake3 import blake3  # noqa: E402
+from blake3 import blake3, last_block  # noqa: E402
 
 FILE = pathlib.Path(__file__).resolve().parent.parent / "node" / "RPC.md"
 
@@ -242,7 +242,9 @@ def verify_receipt(H, data, committee, shard, network, keys):
 
 PATH = 162
 SKIP = 105
+VALUE_INLINE = 64
 EMPTY = bytes(32)
+MIDSTATE = 128
 
 
 def pack_trits(values):
@@ -253,13 +255,13 @@ def pack_trits(values):
     )
 
 
-def inner_hash(children, depth, skip, total):
-    packed = pack_trits(skip).ljust(21, b"\0")
-    return blake3(b"".join(children) + bytes([1, depth, len(skip)]) + le(total, 8) + packed)
+def inner_end(depth, skip, total):
+    """Bytes 96 to 127 of an inner node."""
+    return bytes([1, depth, len(skip)]) + le(total, 8) + pack_trits(skip).ljust(21, b"\0")
 
 
-def leaf_hash(key, digest, length, depth, total):
-    return blake3(key + digest + EMPTY + bytes([2, depth, 0]) + le(total, 8) + le(length, 2) + bytes(19))
+def leaf_hash(key, stands, length, depth, total):
+    return blake3(key + stands.ljust(64, b"\0") + bytes([2, depth, 0]) + le(total, 8) + le(length, 2) + bytes(19))
 
 
 def read_children(r, flags, count):
@@ -284,9 +286,10 @@ def verify_account(H, data, state_root, supply, address, value_key):
     for _ in range(count):
         skip, flags = r.number(1), r.number(1)
         total = r.number(8)
-        siblings = read_children(r, flags, 2)
         need(skip <= SKIP and depth + skip < PATH, "skip")
-        levels.append((depth, skip, total, siblings))
+        need((flags == MIDSTATE) == (path[depth + skip] == 2), "form of a level")
+        hashes = [r.take(32)] if flags == MIDSTATE else read_children(r, flags, 2)
+        levels.append((depth, skip, total, hashes))
         depth += skip + 1
 
     tag = r.number(1)
@@ -298,16 +301,18 @@ def verify_account(H, data, state_root, supply, address, value_key):
         total, length = r.number(8), r.number(2)
         need(length <= 1024, "value too long")
         value = r.take(length)
-        reached = leaf_hash(address, blake3(value, key=value_key), length, depth, total)
+        stands = value if length <= VALUE_INLINE else blake3(value, key=value_key)
+        reached = leaf_hash(address, stands, length, depth, total)
         need(length == 16 and int.from_bytes(value[:8], "little") == total, "leaf is no account")
         shown = int.from_bytes(value[:8], "little"), int.from_bytes(value[8:], "little")
     elif tag == 2:
-        other, digest = r.take(32), r.take(32)
+        other = r.take(32)
         total, length = r.number(8), r.number(2)
         need(length <= 1024, "value too long")
+        stands = r.take(length if length <= VALUE_INLINE else 32)
         other_path = trits(int.from_bytes(other, "big") * 3**PATH >> 256, PATH)
         need(other != address and other_path[root_depth:depth] == path[root_depth:depth], "other leaf")
-        reached = leaf_hash(other, digest, length, depth, total)
+        reached = leaf_hash(other, stands, length, depth, total)
     else:
         need(tag == 3, "tag")
         length = r.number(1)
@@ -323,18 +328,23 @@ def verify_account(H, data, state_root, supply, address, value_key):
         children = read_children(r, flags, 3)
         present = sum(child != EMPTY for child in children)
         need(present >= 2 or (present == 1 and length == SKIP), "children")
-        reached, below_is_inner = inner_hash(children, depth, skip, total), True
+        reached, below_is_inner = blake3(b"".join(children) + inner_end(depth, skip, total)), True
     r.end()
 
-    for depth, skip, level_total, siblings in reversed(levels):
-        others = sum(sibling != EMPTY for sibling in siblings)
-        alone = others == 0 or (reached == EMPTY and others == 1)
-        need(not alone or (below_is_inner and reached != EMPTY and skip == SKIP), "children")
-        need(total <= level_total and (not alone or total == level_total), "sums")
-        children = list(siblings)
-        children.insert(path[depth + skip], reached)
-        reached, total = inner_hash(children, depth, path[depth : depth + skip], level_total), level_total
-        below_is_inner = True
+    for depth, skip, level_total, hashes in reversed(levels):
+        need(total <= level_total, "sums")
+        turn, last = path[depth + skip], inner_end(depth, path[depth : depth + skip], level_total)
+        if turn == 2:
+            reached = last_block(hashes[0], reached + last)
+        else:
+            others = sum(sibling != EMPTY for sibling in hashes)
+            alone = others == 0 or (reached == EMPTY and others == 1)
+            need(not alone or (below_is_inner and reached != EMPTY and skip == SKIP), "children")
+            need(not alone or total == level_total, "sum of an only child")
+            children = list(hashes)
+            children.insert(turn, reached)
+            reached = blake3(b"".join(children) + last)
+        total, below_is_inner = level_total, True
     need(reached == accounts and total == supply, "another root")
     return shown
 
@@ -441,7 +451,7 @@ def main():
     state_root = bytes.fromhex(values["state root"])
     for name, address, account in (
         ("account proof", payer, (5000, 1)),
-        ("absence proof", bytes([7]) * 32, None),
+        ("absence proof", bytes([0xEE]) * 32, None),
     ):
         data = bytes.fromhex(values[name])
 

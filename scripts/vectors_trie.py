@@ -4,9 +4,9 @@
     scripts/vectors_trie.py --check   compares with trie/vectors/*.json; exits 1 on a difference
     scripts/vectors_trie.py --write   writes them; that is approving a change of format
 
-The rules are those in the header of `trie/src/lib.rs`; nothing here comes from its code. Python's
-integers do the key path in one multiplication, and a trie is a recursion over its set of keys.
-Standard library only.
+The rules are those in the headers of `lib.rs`, `multi/mod.rs`, `chunk/mod.rs` and `history/mod.rs` in
+`trie/proof/src`; nothing here comes from their code. This file chooses the cases; the rules in Python are
+in `trie_format.py`, `trie_multi.py`, `trie_chunks.py` and `trie_history.py`. Standard library only.
 """
 
 import argparse
@@ -15,22 +15,17 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
+import trie_chunks  # noqa: E402
+import trie_history  # noqa: E402
 from blake3 import blake3  # noqa: E402
+from trie_format import PATH_TRITS, Slot, path_of, proof  # noqa: E402
+from trie_multi import Verifier, multi_proof  # noqa: E402
 
+VALUE_LENGTHS = (0, 1, 16, 32, 63, 64, 65, 100, 1023, 1024)
+KINDS = {"included", "empty slot", "other leaf", "diverging skip"}
+# Tries whose nodes are listed one by one.
+OPENED = {"two keys sharing 5 trits", "two keys sharing 161 trits", "values of every form"}
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "trie" / "vectors"
-PATH_TRITS = 162
-SKIP_MAX = 105
-EMPTY = bytes(32)
-VALUE_KEY = b"smt-trie leaf value BLAKE3 key 1"
-
-
-def path_of(key):
-    number = int.from_bytes(key, "big") * 3**PATH_TRITS >> 256
-    trits = []
-    for _ in range(PATH_TRITS):
-        number, trit = divmod(number, 3)
-        trits.append(trit)
-    return trits[::-1]
 
 
 def key_of(number):
@@ -40,107 +35,6 @@ def key_of(number):
 def shared(a, b):
     """How many leading trits two different keys share."""
     return next(i for i, (x, y) in enumerate(zip(path_of(a), path_of(b))) if x != y)
-
-
-# --- nodes ---------------------------------------------------------------------------------------
-
-
-def pack(trits):
-    packed = bytearray()
-    for i in range(0, len(trits), 5):
-        byte = 0
-        for trit in (trits[i : i + 5] + [0] * 5)[:5]:
-            byte = 3 * byte + trit
-        packed.append(byte)
-    return bytes(packed)
-
-
-def leaf_block(depth, key, value, total):
-    meta = bytes([2, depth, 0]) + total.to_bytes(8, "little") + len(value).to_bytes(2, "little")
-    return key + blake3(value, key=VALUE_KEY) + EMPTY + meta.ljust(32, b"\0")
-
-
-def inner_block(depth, skip, children, total):
-    meta = bytes([1, depth, len(skip)]) + total.to_bytes(8, "little") + pack(skip).ljust(21, b"\0")
-    return b"".join(children) + meta
-
-
-class Slot:
-    """The slot at `depth` for `entries`, a list of (key, value, sum)."""
-
-    def __init__(self, depth, entries):
-        self.depth, self.entries = depth, entries
-        self.sum = sum(entry[2] for entry in entries)
-        assert self.sum < 2**64
-        self.children = []
-        if not entries:
-            self.kind, self.block, self.hash = "empty", None, EMPTY
-            return
-        if len(entries) == 1:
-            self.kind = "leaf"
-            self.block = leaf_block(depth, *entries[0])
-        else:
-            self.kind = "inner"
-            paths = [path_of(entry[0]) for entry in entries]
-            common = 0
-            while all(p[depth + common] == paths[0][depth + common] for p in paths):
-                common += 1
-            skip = min(common, SKIP_MAX)
-            self.skip = paths[0][depth : depth + skip]
-            branch = depth + skip
-            for trit in range(3):
-                chosen = [e for e, p in zip(entries, paths) if p[branch] == trit]
-                self.children.append(Slot(branch + 1, chosen))
-            hashes = [child.hash for child in self.children]
-            self.block = inner_block(depth, self.skip, hashes, self.sum)
-        assert len(self.block) == 128
-        self.hash = blake3(self.block)
-
-
-# --- proofs --------------------------------------------------------------------------------------
-
-
-def flags(hashes):
-    return bytes([sum(1 << i for i, h in enumerate(hashes) if h != EMPTY)])
-
-
-def present(hashes):
-    return b"".join(h for h in hashes if h != EMPTY)
-
-
-def u64(number):
-    return number.to_bytes(8, "little")
-
-
-def proof(root, key):
-    """Kind and encoding of the proof for `key`."""
-    if root.kind == "empty":
-        return "empty slot", bytes(3)
-    path = path_of(key)
-    levels, slot = [], root
-    while slot.kind == "inner":
-        branch = slot.depth + len(slot.skip)
-        hashes = [child.hash for child in slot.children]
-        if path[slot.depth : branch] != slot.skip:
-            kind = "diverging skip"
-            end = b"\3" + bytes([len(slot.skip)]) + pack(slot.skip)
-            end += flags(hashes) + u64(slot.sum) + present(hashes)
-            break
-        others = hashes[: path[branch]] + hashes[path[branch] + 1 :]
-        levels.append(bytes([len(slot.skip)]) + flags(others) + u64(slot.sum) + present(others))
-        slot = slot.children[path[branch]]
-    else:
-        if slot.kind == "empty":
-            kind, end = "empty slot", b"\0"
-        else:
-            found, value, total = slot.entries[0]
-            length = len(value).to_bytes(2, "little")
-            if found == key:
-                kind, end = "included", b"\1" + u64(total) + length + value
-            else:
-                kind = "other leaf"
-                end = b"\2" + found + blake3(value, key=VALUE_KEY) + u64(total) + length
-    return kind, bytes([root.depth, len(levels)]) + b"".join(levels) + end
 
 
 # --- the cases -----------------------------------------------------------------------------------
@@ -181,7 +75,7 @@ def entries_of(keys, label):
     """Entries with values of many lengths and sums of many sizes, zero included."""
     entries = []
     for i, key in enumerate(sorted(keys)):
-        value = blake3(f"{label} value {i}".encode(), length=(0, 1, 31, 32, 33, 64, 100)[i % 7])
+        value = blake3(f"{label} value {i}".encode(), length=(0, 1, 16, 63, 64, 65, 100)[i % 7])
         number = int.from_bytes(blake3(f"{label} sum {i}".encode(), length=8), "little")
         entries.append((key, value, (number >> (8 + 7 * i % 50)) if i % 5 else 0))
     return entries
@@ -196,6 +90,8 @@ def tries():
     yield "key zero, empty value, sum zero", 0, [(zero, b"", 0)]
     yield "smallest and largest key", 0, [(zero, b"a", 1), (ones, b"b", 2)]
     yield "largest sum", 0, [(zero, b"a", 2**64 - 2), (random_key("s"), b"", 1), (ones, b"", 0)]
+    lengths = [(random_key(f"length {n}"), bytes(i % 251 for i in range(n)), n) for n in VALUE_LENGTHS]
+    yield "values of every form", 0, sorted(lengths)
     yield "longest value", 0, [(random_key("long"), bytes(i % 251 for i in range(1024)), 1)]
     for trits in (1, 4, 5, 6, 100, 104, 105, 106, 107, 150, 160, 161):
         keys = pair_sharing(trits, f"pair {trits}")
@@ -214,10 +110,11 @@ def tries():
 
 
 def queries(entries):
-    """Keys to prove: some that are there, their neighbours, and some that are not."""
+    """Keys to prove: some that are there (all of a few), their neighbours, and some that are not."""
     keys = [entry[0] for entry in entries]
-    picked = keys[:3] + keys[-2:]
-    for key in keys[:4] + keys[-1:]:
+    few = len(keys) <= len(VALUE_LENGTHS)
+    picked = list(keys) if few else keys[:3] + keys[-2:]
+    for key in keys if few else keys[:4] + keys[-1:]:
         number = int.from_bytes(key, "big")
         picked += [key_of(n) for n in (number + 1, number ^ 1 << 90) if n < 2**256]
         picked.append(key_of(number ^ 1 << 200))
@@ -225,45 +122,115 @@ def queries(entries):
     return sorted(set(picked))
 
 
-def vectors():
-    """The content of every file, by name."""
+def key_sets(entries):
+    """Sets of keys for multi-proofs: one, all, some, and absent ones beside those that are there."""
+    keys = [entry[0] for entry in entries]
+    asked = queries(entries)
+    absent = [key for key in asked if key not in keys]
+    yield keys[:1] or absent[:1]
+    yield absent[-1:]
+    yield asked
+    yield absent
+    yield keys[1::3]
+    if len(keys) <= 50:
+        yield keys
+        yield sorted({*keys, *absent})
+
+
+def path_vectors():
     keys = [bytes(32), key_of(1), b"\xff" * 32, b"\x80" + bytes(31), key_of(2**256 // 3)]
     keys += [key_of(2**256 // 3 + 1), *pair_sharing(100, "pair 100"), *pair_sharing(161, "pair 161")]
     keys += [random_key(f"path {i}") for i in range(10)]
-    paths = [{"key": k.hex(), "trits": "".join(map(str, path_of(k)))} for k in keys]
+    return [{"key": k.hex(), "trits": "".join(map(str, path_of(k)))} for k in keys]
 
-    nodes, roots, proofs, kinds = [], [], [], set()
-    for name, depth, entries in tries():
-        root = Slot(depth, entries)
-        listed = [{"key": k.hex(), "value": v.hex(), "sum": str(s)} for k, v, s in entries]
-        roots.append(
-            {
-                "name": name,
-                "root_depth": depth,
-                "entries": listed,
-                "hash": root.hash.hex(),
-                "sum": str(root.sum),
-            }
-        )
-        if name in ("two keys sharing 5 trits", "two keys sharing 161 trits"):
-            walk = [root]
-            for slot in walk:
-                walk += slot.children
-                if slot.block:
-                    nodes.append({"preimage": slot.block.hex(), "hash": slot.hash.hex()})
-        for key in queries(entries):
-            kind, encoded = proof(root, key)
-            kinds.add(kind)
-            proofs.append(
-                {"trie": name, "key": key.hex(), "kind": kind, "encoded": encoded.hex()}
-            )
-    assert kinds == {"included", "empty slot", "other leaf", "diverging skip"}, kinds
+
+def root_vector(name, root):
     return {
-        "key_path.json": paths,
-        "nodes.json": nodes,
-        "roots.json": roots,
-        "proofs.json": proofs,
+        "name": name,
+        "root_depth": root.depth,
+        "entries": [{"key": k.hex(), "value": v.hex(), "sum": str(s)} for k, v, s in root.entries],
+        "hash": root.hash.hex(),
+        "sum": str(root.sum),
     }
+
+
+def node_vectors(root):
+    walk = [root]
+    for slot in walk:
+        walk += slot.children
+        if slot.block:
+            yield {"preimage": slot.block.hex(), "hash": slot.hash.hex()}
+
+
+def proof_vectors(name, root):
+    for key in queries(root.entries):
+        kind, encoded = proof(root, key)
+        yield {"trie": name, "key": key.hex(), "kind": kind, "encoded": encoded.hex()}
+
+
+def multi_vectors(roots):
+    """Every proof is verified too, and all of them together have every form the encoding knows."""
+    codes, skips = set(), set()
+    for name, root in roots:
+        entries = {key: (value, total) for key, value, total in root.entries}
+        sets = {tuple(keys) for keys in key_sets(root.entries) if keys}
+        for keys in sorted(sets, key=lambda keys: (len(keys), keys)):
+            kinds, encoded = multi_proof(root, keys)
+            verified = Verifier(encoded, keys)
+            assert verified.root == (root.hash, root.sum), name
+            assert verified.shown == {key: entries.get(key) for key in keys}, name
+            codes.update(verified.codes)
+            skips.update(verified.skips)
+            yield {"trie": name, "keys": [k.hex() for k in keys], "kinds": kinds, "encoded": encoded.hex()}
+    assert codes == set(range(15)), codes
+    assert {skip >= 128 for skip in skips} == {True, False}
+
+
+def chunk_vectors(roots):
+    """Tries in chunks of one entry, of a few, and whole; every chunk is verified too."""
+    for name, root in roots:
+        count = len(root.entries)
+        for entries_max in (1, 4, 10_000):
+            if entries_max > 1 and count <= 1 or entries_max == 4 >= count or entries_max == 1 and count > 40:
+                continue
+            chunks = trie_chunks.chunks_of(root, entries_max)
+            assert all(trie_chunks.verify(chunk) == (root.hash, root.sum) for chunk in chunks), name
+            yield {
+                "trie": name,
+                "entries_max": entries_max,
+                "chunks": [chunk.hex() for chunk in chunks],
+                "index": trie_chunks.index_of(root, chunks).hex(),
+            }
+
+
+def history_vectors():
+    """Histories around powers of two: every proof of the short ones, some of the long ones."""
+    for size in (*range(10), 15, 16, 17, 33, 64, 100):
+        entries = tuple(blake3(f"history {i}".encode()) for i in range(size))
+        some = [m for m in range(size + 1) if size < 10 or m in (0, 1, 8, 15, size // 2, size - 1, size)]
+        yield {
+            "entries": [entry.hex() for entry in entries],
+            "root": trie_history.root(entries).hex(),
+            "inclusion": [trie_history.inclusion(m, entries).hex() for m in some if m < size],
+            "consistency": [trie_history.consistency(m, entries).hex() for m in some],
+        }
+
+
+def vectors():
+    """The content of every file, by name."""
+    roots = [(name, Slot(depth, entries)) for name, depth, entries in tries()]
+    files = {
+        "key_path.json": path_vectors(),
+        "nodes.json": [v for name, root in roots if name in OPENED for v in node_vectors(root)],
+        "roots.json": [root_vector(name, root) for name, root in roots],
+        "proofs.json": [v for name, root in roots for v in proof_vectors(name, root)],
+        "multi.json": list(multi_vectors(roots)),
+        "chunks.json": list(chunk_vectors(roots)),
+        "history.json": list(history_vectors()),
+    }
+    assert {v["kind"] for v in files["proofs.json"]} == KINDS
+    assert {kind for v in files["multi.json"] for kind in v["kinds"]} == KINDS
+    return files
 
 
 def main():

@@ -1,271 +1,142 @@
-//! Batch update: one walk over a sorted batch; every node on it is rebuilt and hashed once.
+//! One batch applied to one partition, level by level.
 //!
-//! Everything that can refuse a batch is checked before the first change, so an update happens
-//! whole or not at all. Nodes are changed in place where no clone of the trie shares them and copied
-//! where one does. Recursion goes one trit down at least, so it is at most 163
-//! calls deep whatever the keys.
+//! *Descent.* Level 0 is a partition's slot with all changes; an item of the next level is a child
+//! slot with the changes that go there. All structure is made on the way down: nodes are copied where a
+//! version sees them, leaves are put and removed, a slot where keys part anew gets its node. Items of
+//! one level are independent, and the cells of the next one are prefetched while they are cut, so
+//! that the cache misses of a batch overlap.
+//!
+//! *Ascent.* From the deepest level up, nodes that lost children are taken away or give way to their
+//! only child, sums take up the changes from below, and nodes are hashed many at a time. (Fetching the next partition's
+//! cells meanwhile was tried and is slower.)
+//!
+//! Each node above a change is touched once in each direction. Nothing here fails: what could be
+//! wrong with a batch is checked before.
 
-use std::sync::Arc;
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "arithmetic kernel: turns are 0 to 2, depths at most 162, and a batch has fewer than 2^32 items"
+)]
 
-use crate::Key;
-use crate::hash::VALUE_BYTES_MAX;
-use crate::key_path::KeyPath;
-use crate::node::{InnerNode, LeafContent, LeafNode, Node, Slot, slot_hash};
+use crate::cell::Ref;
+use crate::partition::Partition;
 use crate::trie::Leaf;
+use smt_trie_proof::{Block, Hash, Key, leading_trits};
+use std::cmp::Ordering;
+use std::ops::Range;
 
-/// Why a batch was refused; the trie is as before.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpdateError {
-    /// Two items of the batch have one key; the trie will not guess which is meant.
-    #[error("batch names key {} twice", blake3::Hash::from_bytes(*key).to_hex())]
-    DuplicateKey {
-        /// The key.
-        key: Key,
-    },
-    /// A value is longer than the format allows.
-    #[error("value of {got} bytes, at most {VALUE_BYTES_MAX} are allowed")]
-    ValueTooLong {
-        /// The key of the value.
-        key: Key,
-        /// Its length in bytes.
-        got: usize,
-    },
-    /// A key does not share the first root-depth trits with the other keys of batch and trie.
-    #[error("key {} shares {got} leading trits with the trie's keys, {want} are needed", blake3::Hash::from_bytes(*key).to_hex())]
-    ForeignKey {
-        /// The key.
-        key: Key,
-        /// Trits it shares.
-        got: u8,
-        /// The trie's root depth.
-        want: u8,
-    },
-    /// The total would not fit u64.
-    #[error("the sums would add up to {total}, more than u64 holds")]
-    SumOverflow {
-        /// What all leaves would add up to.
-        total: u128,
-    },
+/// Items that ascend at a time: four groups of the hash kernel's lanes, whose inputs fit the first-level cache.
+const ASCEND_ITEMS: usize = 64;
+
+/// The changes of a batch, by position.
+pub(crate) trait Batch: Sync {
+    fn key(&self, position: u32) -> &Key;
+    /// Value and sum to put; `None` removes.
+    fn leaf(&self, position: u32) -> Option<(&[u8], u64)>;
 }
 
-/// One item of a batch: a new leaf, or `None` to remove the key.
-struct Change {
-    key: Key,
-    path: KeyPath,
-    leaf: Option<LeafContent>,
+impl<V: AsRef<[u8]> + Sync> Batch for [(Key, Option<Leaf<V>>)] {
+    #[inline]
+    fn key(&self, position: u32) -> &Key {
+        &self[position as usize].0
+    }
+
+    #[inline]
+    fn leaf(&self, position: u32) -> Option<(&[u8], u64)> {
+        self[position as usize].1.as_ref().map(|leaf| (leaf.value.as_ref(), leaf.sum))
+    }
 }
 
-/// Applies `batch` to a root slot, or leaves the slot as it is.
-pub(crate) fn apply(
-    root: &mut Slot,
-    root_depth: u8,
-    batch: impl IntoIterator<Item = (Key, Option<Leaf>)>,
-) -> Result<(), UpdateError> {
-    let mut changes = sorted(batch)?;
-    check_prefix(root, root_depth, &changes)?;
-    check_total(root, &changes)?;
-    *root = slot_after(root.take(), root_depth, &mut changes);
-    Ok(())
+/// A change by the beginning of its key, ready to be sorted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    /// First 40 trits of the key.
+    pub(crate) head: u64,
+    /// Position in the batch.
+    pub(crate) position: u32,
 }
 
-/// The batch in key order.
-fn sorted(batch: impl IntoIterator<Item = (Key, Option<Leaf>)>) -> Result<Vec<Change>, UpdateError> {
-    let mut changes = Vec::new();
-    for (key, leaf) in batch {
-        let path = KeyPath::new(&key);
-        let leaf = match leaf {
-            None => None,
-            Some(Leaf { value, sum }) => {
-                let got = value.len();
-                let content = LeafContent::new(value, sum);
-                Some(content.ok_or(UpdateError::ValueTooLong { key, got })?)
+/// A slot on the way down and up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    /// What stands in the slot: before the batch on the way down, after it on the way up.
+    pub(crate) at: Ref,
+    /// Item of the level above whose node this is a child of, and which.
+    pub(crate) parent: u32,
+    pub(crate) turn: u8,
+    /// Depth of the slot.
+    pub(crate) slot: u8,
+    /// Changes that go here.
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// What the batch adds to the sum of the slot, modulo 2^64: exact, as both sums fit u64.
+    pub(crate) delta: u64,
+}
+
+impl Item {
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
+
+/// Memory that updates use again and again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scratch {
+    /// Items of every level of one partition, its slot first.
+    levels: Vec<Vec<Item>>,
+    buffers: Buffers,
+}
+
+/// Inputs and outputs of the hash kernel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Buffers {
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) hashes: Vec<Hash>,
+}
+
+impl Partition {
+    /// Applies a batch that was checked before; all its keys belong here.
+    pub(crate) fn update<V: AsRef<[u8]> + Sync>(&mut self, batch: &[(Key, Option<Leaf<V>>)], scratch: &mut Scratch) {
+        let mut changes = Vec::with_capacity(batch.len());
+        changes.extend((0..).zip(batch).map(|(position, (key, _))| Change { head: leading_trits(key), position }));
+        changes.sort_unstable_by(|a, b| order(a, b, batch));
+        if !changes.is_empty() {
+            self.apply(&mut changes, batch, scratch);
+        }
+    }
+
+    /// Applies `changes`, sorted by key; all keys belong here and none comes twice.
+    pub(crate) fn apply<B: Batch + ?Sized>(&mut self, changes: &mut [Change], batch: &B, scratch: &mut Scratch) {
+        let Scratch { levels, buffers } = scratch;
+        let (at, slot, to) = (self.root.at, self.slot, changes.len() as u32);
+        levels.resize_with(levels.len().max(1), Vec::new);
+        levels[0].clear();
+        levels[0].push(Item { at, parent: 0, turn: 0, slot, from: 0, to, delta: 0 });
+        let mut depth = 0;
+        while !levels[depth].is_empty() {
+            levels.resize_with(levels.len().max(depth + 2), Vec::new);
+            let (here, below) = levels.split_at_mut(depth + 1);
+            let next = &mut below[0];
+            next.clear();
+            for (index, item) in (0..).zip(&mut here[depth]) {
+                self.descend(item, index, changes, batch, next);
             }
-        };
-        changes.push(Change { key, path, leaf });
-    }
-    changes.sort_unstable_by_key(|change| change.key);
-    let twice = changes.windows(2).find_map(|pair| match pair {
-        [a, b] if a.key == b.key => Some(a.key),
-        _ => None,
-    });
-    twice.map_or(Ok(changes), |key| Err(UpdateError::DuplicateKey { key }))
-}
-
-/// All keys of batch and trie share their first root-depth trits. Checking the ends of the sorted
-/// batch is enough: what lies between shares what they share.
-fn check_prefix(root: &Slot, root_depth: u8, changes: &[Change]) -> Result<(), UpdateError> {
-    let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
-        return Ok(());
-    };
-    let of_trie = root.as_ref().map_or(first.path, |node| node.path());
-    for change in [first, last] {
-        let got = change.path.common_trits(&of_trie);
-        if got < root_depth {
-            return Err(UpdateError::ForeignKey { key: change.key, got, want: root_depth });
+            depth += 1;
         }
-    }
-    Ok(())
-}
-
-/// The total after the batch fits u64; then so does every sum below the root. It is the total that
-/// counts, not the way there: one leaf may give in a batch what another takes.
-fn check_total(root: &Slot, changes: &[Change]) -> Result<(), UpdateError> {
-    let mut total = root.as_ref().map_or(0, |node| u128::from(node.sum()));
-    let mut removed = 0u128;
-    for change in changes {
-        let new = change.leaf.as_ref().map_or(0, |leaf| leaf.sum);
-        let old = root.as_ref().and_then(|node| node.find(&change.key, &change.path));
-        // Fewer than 2^64 items of less than 2^64 each: u128 holds both.
-        total = total.saturating_add(u128::from(new));
-        removed = removed.saturating_add(old.map_or(0, |leaf| u128::from(leaf.content.sum)));
-    }
-    total = total.saturating_sub(removed);
-    match u64::try_from(total) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(UpdateError::SumOverflow { total }),
-    }
-}
-
-/// The slot at depth `slot` after `changes`, whose keys all belong there.
-///
-/// `old` holds the slot's keys before; its own depth may be smaller, where a shared skip is being
-/// taken apart.
-fn slot_after(old: Slot, slot: u8, changes: &mut [Change]) -> Slot {
-    let Some(node) = old else {
-        return slot_of_changes(slot, changes);
-    };
-    if changes.is_empty() {
-        return Some(node.at_slot(slot));
-    }
-    match &*node {
-        Node::Leaf(leaf) => {
-            let key = leaf.key;
-            slot_with_leaf(node, key, slot, changes)
-        }
-        Node::Inner(inner) => {
-            // The trit at which changes and node part, if before the node's own branch. The changes
-            // are sorted, so their ends share the least with the node.
-            let branch = [changes.first(), changes.last()]
-                .into_iter()
-                .flatten()
-                .map(|change| change.path.common_trits(&inner.path))
-                .fold(inner.branch, u8::min);
-            if branch == inner.branch {
-                slot_with_inner(node, slot, changes)
-            } else {
-                let path = inner.path;
-                slot_parted(node, path, branch, slot, changes)
+        for level in (0..depth).rev() {
+            let (above, here) = levels.split_at_mut(level);
+            let above = above.last_mut().map_or(&mut [][..], Vec::as_mut_slice);
+            for items in here[0].chunks_mut(ASCEND_ITEMS) {
+                self.ascend(above, items, buffers);
             }
         }
     }
 }
 
-/// An empty slot after `changes`.
-fn slot_of_changes(slot: u8, changes: &mut [Change]) -> Slot {
-    let (first, last) = match changes {
-        [] => return None,
-        [only] => {
-            let content = only.leaf.take()?;
-            let leaf = LeafNode::new(slot, only.key, content);
-            return Some(Arc::new(Node::Leaf(leaf)));
-        }
-        [first, .., last] => (first.path, last.path),
-    };
-    // Keys differ, so this is a trit of the path, at `slot` or deeper.
-    let branch = first.common_trits(&last);
-    let below = branch.saturating_add(1);
-    let children = split(changes, branch).map(|part| slot_of_changes(below, part));
-    joined(slot, branch, first, children)
-}
-
-/// A slot that holds the leaf of `key`, after `changes` (at least one).
-fn slot_with_leaf(mut node: Arc<Node>, key: Key, slot: u8, changes: &mut [Change]) -> Slot {
-    let place = match changes.binary_search_by_key(&key, |change| change.key) {
-        Err(place) => place,
-        Ok(_) => {
-            let [only] = changes else {
-                return slot_of_changes(slot, changes);
-            };
-            let leaf = Node::Leaf(LeafNode::new(slot, key, only.leaf.take()?));
-            match Arc::get_mut(&mut node) {
-                Some(alone) => *alone = leaf,
-                None => node = Arc::new(leaf),
-            }
-            return Some(node);
-        }
-    };
-    // The old leaf joins the batch as if it were put again.
-    let leaf = match Arc::unwrap_or_clone(node) {
-        Node::Leaf(leaf) => Some(leaf.content),
-        Node::Inner(_) => unreachable!("`slot_after` comes here with leaves alone"),
-    };
-    let path = KeyPath::new(&key);
-    let old = Change { key, path, leaf };
-    let mut merged = Vec::with_capacity(changes.len().saturating_add(1));
-    let taken = |change: &mut Change| Change { leaf: change.leaf.take(), ..*change };
-    let (before, after) = changes.split_at_mut(place);
-    merged.extend(before.iter_mut().map(taken));
-    merged.push(old);
-    merged.extend(after.iter_mut().map(taken));
-    slot_of_changes(slot, &mut merged)
-}
-
-/// A slot that holds an inner node to whose children all `changes` (at least one) belong.
-fn slot_with_inner(mut node: Arc<Node>, slot: u8, changes: &mut [Change]) -> Slot {
-    let Node::Inner(inner) = Arc::make_mut(&mut node) else {
-        unreachable!("`slot_after` comes here with inner nodes alone");
-    };
-    let below = inner.branch.saturating_add(1);
-    let mut changed = false;
-    for (child, part) in inner.children.iter_mut().zip(split(changes, inner.branch)) {
-        if !part.is_empty() {
-            let before = slot_hash(child);
-            *child = slot_after(child.take(), below, part);
-            changed |= slot_hash(child) != before;
-        }
-    }
-    if inner.children.iter().flatten().count() < 2 {
-        let children = std::mem::take(&mut inner.children);
-        return joined(slot, inner.branch, inner.path, children);
-    }
-    // Equal hashes are equal content: a batch that changes nothing here costs no hash.
-    if changed {
-        inner.recompute();
-    }
-    Some(node.at_slot(slot))
-}
-
-/// A slot whose inner node, on `path`, parts from some of the `changes` at trit `branch`, above its
-/// own.
-fn slot_parted(node: Arc<Node>, path: KeyPath, branch: u8, slot: u8, changes: &mut [Change]) -> Slot {
-    let below = branch.saturating_add(1);
-    let mut children = [None, None, None];
-    if let Some(child) = children.get_mut(usize::from(path.trit(branch))) {
-        *child = Some(node);
-    }
-    for (child, part) in children.iter_mut().zip(split(changes, branch)) {
-        *child = slot_after(child.take(), below, part);
-    }
-    joined(slot, branch, path, children)
-}
-
-/// Cuts sorted changes that agree before trit `branch` by that trit.
-fn split(changes: &mut [Change], branch: u8) -> [&mut [Change]; 3] {
-    let upto = |trit| changes.partition_point(|change| change.path.trit(branch) < trit);
-    let (one, two) = (upto(1), upto(2));
-    let (low, high) = changes.split_at_mut(two);
-    let (low, middle) = low.split_at_mut(one);
-    [low, middle, high]
-}
-
-/// The slot over three child slots at depth `branch + 1`: empty, or the only child moved up (a
-/// node with one child would make the root depend on history), or an inner node.
-fn joined(slot: u8, branch: u8, path: KeyPath, children: [Slot; 3]) -> Slot {
-    if children.iter().flatten().count() < 2 {
-        let only = children.into_iter().flatten().next()?;
-        return Some(only.at_slot(slot));
-    }
-    let node = InnerNode::new(slot, branch, path, children);
-    Some(Arc::new(Node::Inner(node)))
+/// Changes in the order of their keys.
+#[inline]
+pub(crate) fn order<B: Batch + ?Sized>(a: &Change, b: &Change, batch: &B) -> Ordering {
+    a.head.cmp(&b.head).then_with(|| batch.key(a.position).cmp(batch.key(b.position)))
 }

@@ -8,73 +8,14 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
+mod oracle;
 
+use std::collections::{BTreeMap, VecDeque};
+
+use oracle::Model;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use smt_trie::{Entry, Key, Leaf, ROOT_DEPTH_MAX, Root, Trie, UpdateError, VALUE_BYTES_MAX};
-
-type Model = BTreeMap<Key, Leaf>;
-
-/// The definition in the crate header, word for word and slow: trits by tripling, sets filtered.
-mod oracle {
-    use super::*;
-
-    pub(super) fn trits(key: &Key) -> Vec<u8> {
-        let mut rest = *key;
-        let triple = |rest: &mut Key| {
-            let mut carry = 0u16;
-            for byte in rest.iter_mut().rev() {
-                let tripled = u16::from(*byte) * 3 + carry;
-                *byte = tripled as u8;
-                carry = tripled >> 8;
-            }
-            carry as u8
-        };
-        (0..162).map(|_| triple(&mut rest)).collect()
-    }
-
-    pub(super) fn root(model: &Model, root_depth: usize) -> Root {
-        let entries: Vec<_> = model.iter().map(|(k, leaf)| (trits(k), *k, leaf)).collect();
-        let (hash, sum) = slot(&entries.iter().collect::<Vec<_>>(), root_depth);
-        Root { hash, sum }
-    }
-
-    fn slot(entries: &[&(Vec<u8>, Key, &Leaf)], depth: usize) -> ([u8; 32], u64) {
-        let mut block = Vec::new();
-        let sum: u64 = entries.iter().map(|(_, _, leaf)| leaf.sum).sum();
-        match entries {
-            [] => return ([0; 32], 0),
-            [(_, key, leaf)] => {
-                block.extend(key);
-                let digest = blake3::keyed_hash(b"smt-trie leaf value BLAKE3 key 1", &leaf.value);
-                block.extend(digest.as_bytes());
-                block.extend([0; 32]);
-                block.extend([2, depth as u8, 0]);
-                block.extend(sum.to_le_bytes());
-                block.extend((leaf.value.len() as u16).to_le_bytes());
-            }
-            [(first, ..), ..] => {
-                let all = |at: usize| entries.iter().all(|(path, ..)| path[at] == first[at]);
-                let common = (depth..).take_while(|&at| all(at)).count();
-                let skip = common.min(105);
-                for trit in 0..3 {
-                    let part: Vec<_> =
-                        entries.iter().copied().filter(|(path, ..)| path[depth + skip] == trit).collect();
-                    block.extend(slot(&part, depth + skip + 1).0);
-                }
-                block.extend([1, depth as u8, skip as u8]);
-                block.extend(sum.to_le_bytes());
-                for group in first[depth..depth + skip].chunks(5) {
-                    let digit = |i: usize| group.get(i).copied().unwrap_or(0);
-                    block.push((0..5).fold(0, |byte, i| byte * 3 + digit(i)));
-                }
-            }
-        }
-        block.resize(128, 0);
-        (*blake3::hash(&block).as_bytes(), sum)
-    }
-}
+use smt_trie::{Entry, Key, Leaf, ROOT_DEPTH_MAX, Root, Settings, Trie, UpdateError, VALUE_BYTES_MAX, View};
 
 /// Keys that meet: near a few centres, at every distance from 1 to 2^255.
 fn key() -> impl Strategy<Value = Key> {
@@ -88,7 +29,11 @@ fn key() -> impl Strategy<Value = Key> {
 
 fn leaf() -> impl Strategy<Value = Leaf> {
     let sum = prop_oneof![Just(0), 1..10u64, Just(u64::MAX >> 12)];
-    (proptest::collection::vec(any::<u8>(), 0..40), sum).prop_map(|(value, sum)| Leaf { value, sum })
+    let value = prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..40),
+        1 => proptest::collection::vec(any::<u8>(), 60..130),
+    ];
+    (value, sum).prop_map(|(value, sum)| Leaf { value, sum })
 }
 
 /// Batches of changes, the last change of a key in a batch being the one that counts.
@@ -98,10 +43,9 @@ fn batches() -> impl Strategy<Value = Vec<BTreeMap<Key, Option<Leaf>>>> {
     proptest::collection::vec(batch, 0..8)
 }
 
-fn assert_same(trie: &Trie, model: &Model, root_depth: usize) {
+fn assert_same(trie: View<'_>, model: &Model, root_depth: usize) {
     assert_eq!(trie.root(), oracle::root(model, root_depth));
     assert_eq!(trie.len(), model.len());
-    assert_eq!(trie.iter().len(), model.len());
     let listed: Vec<_> = trie.iter().collect();
     let want: Vec<_> = model.iter().map(|(key, leaf)| (key, entry(leaf))).collect();
     assert_eq!(listed, want);
@@ -125,30 +69,59 @@ proptest! {
     #![proptest_config(config(192))]
 
     #[test]
-    fn any_batches_give_the_models_root(batches in batches(), asked in proptest::collection::vec(key(), 8)) {
-        // One trie is cloned before each batch, which copies what changes, one never is.
-        let (mut trie, mut alone, mut model) = (Trie::new(0), Trie::new(0), Model::new());
-        for batch in batches {
-            let before = (trie.clone(), model.clone());
+    fn any_batches_give_the_models_root(
+        batches in batches(),
+        asked in proptest::collection::vec(key(), 8),
+        partition_trits in 0u8..4,
+        retain_every in 1usize..4,
+        keep in 0usize..4,
+    ) {
+        // Of two tries one retains versions, so that updates copy what they change, and one never does.
+        let settings = Settings { partition_trits, ..Settings::default() };
+        let (mut trie, mut alone) = (Trie::with_settings(settings), Trie::new(0));
+        let (mut model, mut versions) = (Model::new(), VecDeque::new());
+        for (epoch, batch) in (10u64..).zip(batches) {
             for (key, leaf) in &batch {
                 match leaf {
                     Some(leaf) => model.insert(*key, leaf.clone()),
                     None => model.remove(key),
                 };
             }
-            trie.update(batch.clone()).unwrap();
-            alone.update(batch).unwrap();
-            assert_same(&trie, &model, 0);
-            assert_same(&alone, &model, 0);
-            // A clone is a snapshot.
-            assert_same(&before.0, &before.1, 0);
-            for key in asked.iter().chain(model.keys()) {
-                prop_assert_eq!(trie.get(key), model.get(key).map(entry));
-                let verified = trie.prove(key).verify(&trie.root(), key).unwrap();
-                prop_assert_eq!(verified.value(), model.get(key).map(|leaf| leaf.value.as_slice()));
-                prop_assert_eq!(verified.sum(), model.get(key).map(|leaf| leaf.sum));
+            let batch: Vec<_> = batch.into_iter().collect();
+            trie.update(&batch).unwrap();
+            alone.update(&batch).unwrap();
+            if (epoch as usize).is_multiple_of(retain_every) {
+                trie.retain(epoch);
+                versions.push_back((epoch, model.clone()));
+                while versions.len() > keep {
+                    versions.pop_front();
+                    trie.prune(versions.front().map_or(epoch + 1, |(epoch, _)| *epoch));
+                }
+            }
+            assert_same(trie.current(), &model, 0);
+            assert_same(alone.current(), &model, 0);
+            prop_assert!(trie.retained().eq(versions.iter().map(|(epoch, _)| *epoch)));
+            for (epoch, model) in &versions {
+                assert_same(trie.view(*epoch).unwrap(), model, 0);
+            }
+            let now = (trie.current(), &model);
+            let oldest = versions.front().map(|(epoch, model)| (trie.view(*epoch).unwrap(), model));
+            for (view, model) in oldest.into_iter().chain([now]) {
+                let one_by_one: Vec<_> = asked.iter().map(|key| view.prove(key)).collect();
+                prop_assert_eq!(view.prove_each(&asked), one_by_one);
+                for key in asked.iter().chain(model.keys()) {
+                    prop_assert_eq!(view.get(key), model.get(key).map(entry));
+                    let verified = view.prove(key).verify(&view.root(), key).unwrap();
+                    prop_assert_eq!(verified.value(), model.get(key).map(|leaf| leaf.value.as_slice()));
+                    prop_assert_eq!(verified.sum(), model.get(key).map(|leaf| leaf.sum));
+                }
             }
         }
+        // Nothing is left behind: cells in use are those of the keys.
+        trie.prune(u64::MAX);
+        prop_assert_eq!(trie.stats().leaves, model.len());
+        prop_assert!(trie.stats().nodes < model.len().max(1));
+        prop_assert!(trie.clone().iter().eq(trie.iter()));
     }
 
     #[test]
@@ -158,21 +131,21 @@ proptest! {
         chunk in 1usize..12,
         seed: u64,
     ) {
-        let mut whole = Trie::new(0);
-        whole.update(entries.iter().map(|(key, leaf)| (*key, Some(leaf.clone())))).unwrap();
+        let whole = Trie::build(Settings::small(0), entries.clone()).unwrap();
 
         // The same entries in an order drawn by the seed, among keys that come and go.
         let mut shuffled: Vec<_> = entries.iter().collect();
         shuffled.sort_by_key(|(key, _)| *blake3::keyed_hash(&[seed as u8; 32], *key).as_bytes());
         let mut parts = Trie::new(0);
-        parts.update(passing.iter().map(|(key, leaf)| (*key, Some(leaf.clone())))).unwrap();
+        parts.update(&puts(&passing)).unwrap();
         for part in shuffled.chunks(chunk) {
-            parts.update(part.iter().map(|(key, leaf)| (**key, Some((*leaf).clone())))).unwrap();
+            let part: Vec<_> = part.iter().map(|(key, leaf)| (**key, Some((*leaf).clone()))).collect();
+            parts.update(&part).unwrap();
         }
-        parts.update(passing.keys().filter(|key| !entries.contains_key(*key)).map(|key| (*key, None))).unwrap();
+        parts.update(&removals(passing.keys().filter(|key| !entries.contains_key(*key)))).unwrap();
         prop_assert_eq!(parts.root(), whole.root());
 
-        parts.update(entries.keys().map(|key| (*key, None))).unwrap();
+        parts.update(&removals(entries.keys())).unwrap();
         prop_assert_eq!(parts.root(), Root::EMPTY);
         prop_assert!(parts.is_empty());
     }
@@ -187,20 +160,30 @@ proptest! {
         let (inside, outside): (Model, Model) =
             entries.into_iter().partition(|(key, _)| oracle::trits(key).starts_with(prefix));
         let mut trie = Trie::new(root_depth);
-        trie.update(inside.iter().map(|(key, leaf)| (*key, Some(leaf.clone())))).unwrap();
-        assert_same(&trie, &inside, usize::from(root_depth));
+        trie.update(&puts(&inside)).unwrap();
+        assert_same(trie.current(), &inside, usize::from(root_depth));
         for key in inside.keys() {
             prop_assert!(!trie.prove(key).verify(&trie.root(), key).unwrap().is_absent());
         }
         for (key, leaf) in outside {
-            let refused = trie.update([(key, Some(leaf))]);
+            let refused = trie.update(&[(key, Some(leaf))]);
             let foreign = matches!(refused, Err(UpdateError::ForeignKey { want, .. }) if want == root_depth);
             prop_assert!(foreign);
             prop_assert!(trie.prove(&key).verify(&trie.root(), &key).unwrap().is_absent());
         }
-        assert_same(&trie, &inside, usize::from(root_depth));
+        assert_same(trie.current(), &inside, usize::from(root_depth));
     }
 }
+
+fn puts(entries: &Model) -> Vec<(Key, Option<Leaf>)> {
+    entries.iter().map(|(key, leaf)| (*key, Some(leaf.clone()))).collect()
+}
+
+fn removals<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<(Key, Option<Leaf>)> {
+    keys.map(|key| (*key, None)).collect()
+}
+
+const NOTHING: [(Key, Option<Leaf>); 0] = [];
 
 fn put(byte: u8, sum: u64) -> (Key, Option<Leaf>) {
     let value = vec![byte];
@@ -210,20 +193,20 @@ fn put(byte: u8, sum: u64) -> (Key, Option<Leaf>) {
 #[test]
 fn refused_batches_change_nothing() {
     let mut trie = Trie::new(0);
-    trie.update([put(1, 5), put(2, u64::MAX - 6)]).unwrap();
+    trie.update(&[put(1, 5), put(2, u64::MAX - 6)]).unwrap();
     let (root, listed) = (trie.root(), format!("{:?}", trie.iter().collect::<Vec<_>>()));
     assert_eq!(root.sum, u64::MAX - 1);
 
-    let twice = trie.update([put(7, 0), put(3, 0), put(7, 1)]);
+    let twice = trie.update(&[put(7, 0), put(3, 0), put(7, 1)]);
     assert_eq!(twice, Err(UpdateError::DuplicateKey { key: [7; 32] }));
-    let twice = trie.update([put(7, 0), ([7; 32], None)]);
+    let twice = trie.update(&[put(7, 0), ([7; 32], None)]);
     assert_eq!(twice, Err(UpdateError::DuplicateKey { key: [7; 32] }));
 
-    let overflow = trie.update([put(1, 6), put(3, 1)]);
+    let overflow = trie.update(&[put(1, 6), put(3, 1)]);
     assert!(matches!(overflow, Err(UpdateError::SumOverflow { .. })));
 
     let value = vec![0; VALUE_BYTES_MAX + 1];
-    let long = trie.update([put(9, 0), ([8; 32], Some(Leaf { value, sum: 0 }))]);
+    let long = trie.update(&[put(9, 0), ([8; 32], Some(Leaf { value, sum: 0 }))]);
     let want = UpdateError::ValueTooLong { key: [8; 32], got: VALUE_BYTES_MAX + 1 };
     assert_eq!(long, Err(want));
 
@@ -231,23 +214,23 @@ fn refused_batches_change_nothing() {
     assert_eq!(format!("{:?}", trie.iter().collect::<Vec<_>>()), listed);
 
     // The total counts, not the way to it: one leaf's share may move to another in one batch.
-    let moved = trie.update([put(1, u64::MAX), put(2, 0)]).unwrap();
+    let moved = trie.update(&[put(1, u64::MAX), put(2, 0)]).unwrap();
     assert_eq!(moved.sum, u64::MAX);
     // The longest value is accepted.
     let value = vec![0; VALUE_BYTES_MAX];
-    trie.update([([8; 32], Some(Leaf { value, sum: 0 }))]).unwrap();
+    trie.update(&[([8; 32], Some(Leaf { value, sum: 0 }))]).unwrap();
     assert_eq!(trie.get(&[8; 32]).unwrap().value.len(), VALUE_BYTES_MAX);
 }
 
 #[test]
 fn empty_batches_and_absent_keys_change_nothing() {
     let mut trie = Trie::default();
-    assert_eq!(trie.update([]).unwrap(), Root::EMPTY);
-    assert_eq!(trie.update([([1; 32], None)]).unwrap(), Root::EMPTY);
-    let root = trie.update([put(1, 1), put(200, 2)]).unwrap();
-    assert_eq!(trie.update([]).unwrap(), root);
-    assert_eq!(trie.update([([9; 32], None), ([250; 32], None)]).unwrap(), root);
-    assert_eq!(trie.update([put(1, 1)]).unwrap(), root);
+    assert_eq!(trie.update(&NOTHING).unwrap(), Root::EMPTY);
+    assert_eq!(trie.update(&[([1; 32], None::<Leaf>)]).unwrap(), Root::EMPTY);
+    let root = trie.update(&[put(1, 1), put(200, 2)]).unwrap();
+    assert_eq!(trie.update(&NOTHING).unwrap(), root);
+    assert_eq!(trie.update(&[([9; 32], None::<Leaf>), ([250; 32], None)]).unwrap(), root);
+    assert_eq!(trie.update(&[put(1, 1)]).unwrap(), root);
 }
 
 #[test]

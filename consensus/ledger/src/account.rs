@@ -55,7 +55,7 @@ pub struct StateParts {
     pub outbox: Digest,
     /// Root hash of the cursor trie.
     pub cursors: Digest,
-    /// The history chain.
+    /// The history's commitment.
     pub history: Digest,
 }
 

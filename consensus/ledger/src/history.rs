@@ -1,48 +1,64 @@
-//! The history accumulator: which payments were kept, in which epoch, for ever.
+//! The history of a shard: which payments were kept, in which epoch, for ever.
 //!
-//! Per epoch the entries of the cut, ascending by slot (payer, seq), are the leaves of a binary tree with the shape of
-//! batch trees: neighbours are paired level by level, an odd last one moves up unchanged; no entry gives zeros.
-//! Leaf = H(HistoryLeaf, entry), node = H(HistoryNode, left ‖ right). Credits from other shards are no entries: the
+//! The *transaction trie* of an epoch maps H(TransactionKey, slot) to what became of the slot: `0 ‖ payment id`, or `1`
+//! where it was passed without a payment; sums are 0, the root depth is 0. Credits from other shards are no entries: the
 //! cursors bind them.
 //!
-//! The chain is h₀ = zeros, hₑ = H(History, hₑ₋₁ ‖ epoch u64 ‖ tree root ‖ count u32). The count makes the tree's shape
-//! unambiguous. Epochs without entries extend it too.
+//! One entry per epoch, H(EpochTransactions, epoch u64 ‖ root hash ‖ count u32), is appended to the shard's
+//! [`History`], the accumulator of `smt-trie`; epochs without transactions append one too, so its size is the
+//! epoch. The state commits to H(History, size u64 ‖ hash).
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use smt_types::{Digest, Domain, Epoch, PaymentId, Slot, hash};
+use smt_trie::{History, Leaf, Settings, Trie};
+use smt_types::{Canonical, Digest, Domain, Epoch, PaymentId, Slot, hash};
+
+/// Number of transactions from which building their trie is worth partitions and threads.
+const LARGE_EPOCH: usize = 4096;
 
 /// What became of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The slot.
+    pub slot: Slot,
+    /// What took it.
+    pub fate: Fate,
+}
+
+/// What took a slot. Canonical bytes are the value in the transaction trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Entry {
-    /// A payment took it. Tag 0.
-    Payment(Slot, PaymentId),
-    /// It was passed without a payment. Tag 1.
-    Void(Slot),
+pub enum Fate {
+    /// A payment. Tag 0.
+    Payment(PaymentId),
+    /// Nothing: it was passed without a payment. Tag 1.
+    Void,
 }
 
-/// Root of an epoch's tree.
+/// The transaction trie of an epoch; no slot comes twice. `None` if one does.
 #[must_use]
-pub fn tree_root(entries: &[Entry]) -> Digest {
-    let mut level: Vec<Digest> = entries.iter().map(|entry| hash::hash_of(Domain::HistoryLeaf, entry)).collect();
-    while level.len() > 1 {
-        level = level.chunks(2).map(parent).collect();
-    }
-    level.first().copied().unwrap_or(Digest::ZERO)
+pub fn transactions(entries: &[Entry]) -> Option<Trie> {
+    let settings = if entries.len() < LARGE_EPOCH { Settings::small(0) } else { Settings::default() };
+    let leaf = |entry: &Entry| {
+        let key = hash::hash_of(Domain::TransactionKey, &entry.slot).0;
+        (key, Leaf { value: entry.fate.to_bytes(), sum: 0 })
+    };
+    Trie::build(settings, entries.iter().map(leaf)).ok()
 }
 
-fn parent(pair: &[Digest]) -> Digest {
-    match pair {
-        [left, right] => hash::hash_of(Domain::HistoryNode, &(left, right)),
-        [single] => *single,
-        _ => Digest::ZERO,
-    }
-}
-
-/// The chain after one more epoch. `None` for more than 2^32 − 1 entries.
+/// The history after one more epoch. `None` if a slot comes twice, and past 2^32 − 1 entries or 2^48 epochs.
 #[must_use]
-pub fn extend(previous: &Digest, epoch: Epoch, entries: &[Entry]) -> Option<Digest> {
+pub fn extend(history: &History, epoch: Epoch, entries: &[Entry]) -> Option<History> {
     let count = u32::try_from(entries.len()).ok()?;
-    Some(hash::hash_of(Domain::History, &(previous, epoch, tree_root(entries), count)))
+    let root = transactions(entries)?.root();
+    let entry = hash::hash_of(Domain::EpochTransactions, &(epoch, root.hash, count));
+    let mut next = history.clone();
+    next.append(&entry.0).ok()?;
+    Some(next)
+}
+
+/// What the state holds of a history.
+#[must_use]
+pub fn commitment(history: &History) -> Digest {
+    hash::hash_of(Domain::History, &history.root())
 }
 
 #[cfg(test)]
@@ -50,34 +66,34 @@ mod tests {
     use super::*;
     use smt_types::{Address, Seq};
 
-    #[test]
-    fn every_list_has_a_chain_of_its_own() {
-        let slot = |seq| Slot { payer: Address([7; 32]), seq: Seq(seq) };
-        let paid = |seq| Entry::Payment(slot(seq), PaymentId(Digest([1; 32])));
-        let lists: [&[Entry]; 6] = [
-            &[],
-            &[paid(0)],
-            &[Entry::Void(slot(0))],
-            &[paid(0), paid(1)],
-            &[paid(1), paid(0)],
-            &[paid(0), paid(1), paid(1)],
-        ];
-        let chains: std::collections::BTreeSet<_> =
-            lists.iter().map(|list| extend(&Digest::ZERO, Epoch(1), list)).collect();
-        assert_eq!(chains.len(), lists.len());
-        assert!(!chains.contains(&extend(&Digest::ZERO, Epoch(2), &[])));
+    fn slot(seq: u64) -> Slot {
+        Slot { payer: Address([7; 32]), seq: Seq(seq) }
+    }
+
+    fn paid(seq: u64) -> Entry {
+        Entry { slot: slot(seq), fate: Fate::Payment(PaymentId(Digest([1; 32]))) }
     }
 
     #[test]
-    fn tree_pairs_neighbours_and_moves_the_odd_one_up() {
-        let entry = |seq| Entry::Void(Slot { payer: Address([3; 32]), seq: Seq(seq) });
-        let leaf = |seq| hash::hash_of(Domain::HistoryLeaf, &entry(seq));
-        let node = |a: Digest, b: Digest| {
-            let mut hasher = hash::hasher(Domain::HistoryNode);
-            hasher.update(&a.0);
-            hasher.update(&b.0);
-            Digest(*hasher.finalize().as_bytes())
-        };
-        assert_eq!(tree_root(&[entry(0), entry(1), entry(2)]), node(node(leaf(0), leaf(1)), leaf(2)));
+    fn every_list_has_a_history_of_its_own() {
+        let lists: [&[Entry]; 4] = [&[], &[paid(0)], &[Entry { slot: slot(0), fate: Fate::Void }], &[paid(0), paid(1)]];
+        let start = History::new();
+        let after = |epoch, list| commitment(&extend(&start, Epoch(epoch), list).unwrap());
+        let all: std::collections::BTreeSet<_> = lists.iter().map(|list| after(1, list)).collect();
+        assert_eq!(all.len(), lists.len());
+        assert!(!all.contains(&after(2, &[])));
+        assert!(!all.contains(&commitment(&start)));
+        // The order of the list is not told apart: slots are.
+        assert_eq!(after(1, &[paid(1), paid(0)]), after(1, &[paid(0), paid(1)]));
+        assert_eq!(extend(&start, Epoch(1), &[paid(0), paid(0)]), None);
+    }
+
+    #[test]
+    fn an_epochs_transactions_are_provable() {
+        let trie = transactions(&[paid(0), paid(3)]).unwrap();
+        let key = |seq| hash::hash_of(Domain::TransactionKey, &slot(seq)).0;
+        let shown = trie.prove(&key(3)).verify(&trie.root(), &key(3)).unwrap();
+        assert_eq!(shown.value().map(<[u8]>::len), Some(33));
+        assert!(trie.prove(&key(1)).verify(&trie.root(), &key(1)).unwrap().is_absent());
     }
 }

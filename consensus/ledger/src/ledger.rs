@@ -8,7 +8,7 @@ use crate::store;
 use crate::table::Table;
 use crate::{AccountProof, history};
 use smt_consensus::ports::{ApplyError, CutError, Ledger, LiveAccount, Snapshot, Write};
-use smt_trie::Trie;
+use smt_trie::{History, Settings, Trie};
 use smt_types::clock::SierpinskiClock;
 use smt_types::codec::Bounded;
 use smt_types::credit::{Channel, Credit};
@@ -31,7 +31,7 @@ pub struct ShardLedger {
     pub(crate) links: BTreeMap<ShardAddress, Link>,
     pub(crate) outboxes: Trie,
     pub(crate) cursors: Trie,
-    pub(crate) history: Digest,
+    pub(crate) history: History,
     pub(crate) levels: SierpinskiClock,
     live: Live,
     displaced: Vec<PaymentId>,
@@ -53,7 +53,7 @@ impl ShardLedger {
     ) -> Result<(ShardLedger, Snapshot), LedgerError> {
         let accounts = balances.map(|(address, balance)| (address, Account { balance, next_seq: Seq(0) })).collect();
         let levels = SierpinskiClock::new(shard.level());
-        let parts = CutParts { epoch: Epoch(0), links: BTreeMap::new(), history: Digest::ZERO, levels };
+        let parts = CutParts { epoch: Epoch(0), links: BTreeMap::new(), history: History::new(), levels };
         let ledger = ShardLedger::from_parts(shard, accounts, parts)?;
         let snapshot = Snapshot {
             state: ledger.state_root(),
@@ -77,14 +77,16 @@ impl ShardLedger {
             let (key, want) = (address.0, shard.level());
             return Err(refused(smt_trie::UpdateError::ForeignKey { key, got: 0, want }));
         }
-        let mut trie = Trie::new(shard.level());
-        trie.update(accounts.iter().map(|(address, account)| (address.0, Some(account.leaf())))).map_err(refused)?;
+        let settings = Settings { root_depth: shard.level(), ..Settings::default() };
+        let leaves = accounts.iter().map(|(address, account)| (address.0, account.leaf()));
+        let trie = Trie::build(settings, leaves).map_err(refused)?;
         let mut table = Table::new();
         for (address, account) in accounts {
             table.insert(address, account);
         }
         let CutParts { epoch, links, history, levels } = parts;
-        let (mut outboxes, mut cursors) = (Trie::new(0), Trie::new(0));
+        let small = || Trie::with_settings(Settings::small(0));
+        let (mut outboxes, mut cursors) = (small(), small());
         put_links(&mut outboxes, &mut cursors, &links).map_err(refused)?;
         Ok(ShardLedger {
             shard,
@@ -107,7 +109,7 @@ impl ShardLedger {
         self.shard
     }
 
-    /// What S is made of at the newest cut. Cost: none, roots are kept.
+    /// What S is made of at the newest cut. Cost: the hashes of [`History::root`]; the other roots are kept.
     #[must_use]
     pub fn parts(&self) -> StateParts {
         StateParts {
@@ -115,7 +117,7 @@ impl ShardLedger {
             supply: self.supply(),
             outbox: Digest(self.outboxes.root().hash),
             cursors: Digest(self.cursors.root().hash),
-            history: self.history,
+            history: history::commitment(&self.history),
         }
     }
 
@@ -192,8 +194,8 @@ impl ShardLedger {
         let (mut outboxes, mut cursors) = (self.outboxes.clone(), self.cursors.clone());
         put_links(&mut outboxes, &mut cursors, &plan.links).map_err(|_| CutError::Overflow)?;
         // The plan has checked keys, sums and lengths; the trie would refuse the batch as a whole.
-        let leaves = plan.accounts.iter().map(|(address, account)| (address.0, Some(account.leaf())));
-        self.trie.update(leaves).map_err(|_| CutError::Overflow)?;
+        let leaves: Vec<_> = plan.accounts.iter().map(|(address, account)| (address.0, Some(account.leaf()))).collect();
+        self.trie.update(&leaves).map_err(|_| CutError::Overflow)?;
 
         self.epoch = epoch;
         self.history = history;
@@ -280,7 +282,7 @@ impl Ledger for ShardLedger {
 pub(crate) struct CutParts {
     pub(crate) epoch: Epoch,
     pub(crate) links: BTreeMap<ShardAddress, Link>,
-    pub(crate) history: Digest,
+    pub(crate) history: History,
     pub(crate) levels: SierpinskiClock,
 }
 
@@ -295,8 +297,9 @@ fn put_links(
             .iter()
             .filter(move |(_, link)| side(link).count > 0)
             .map(move |(peer, link)| (channel_key(domain, peer), Some(channel_leaf(side(link)))))
+            .collect::<Vec<_>>()
     };
-    outboxes.update(leaves(Domain::OutboxKey, |link| &link.sent))?;
-    cursors.update(leaves(Domain::CursorKey, |link| &link.received))?;
+    outboxes.update(&leaves(Domain::OutboxKey, |link| &link.sent))?;
+    cursors.update(&leaves(Domain::CursorKey, |link| &link.received))?;
     Ok(())
 }

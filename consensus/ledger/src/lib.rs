@@ -16,7 +16,7 @@
 //! | accounts, supply | root and sum of the account trie: key = address, value = canonical [`Account`], sum = balance. Its root depth is the shard's level h, so it is the sub-trie of the one network-wide trie below the shard's word |
 //! | outbox | root of a trie: key = H(OutboxKey, destination), value = canonical [`Channel`](smt_types::credit::Channel), sum 0; destinations ever paid |
 //! | cursors | the same under H(CursorKey, source): sources ever consumed |
-//! | history | the chain over all epochs' transaction trees, see [`history`] |
+//! | history | the accumulator over all epochs' transaction tries, see [`history`] |
 //!
 //! # A cut
 //! Input is the agreed [`CutValue`](smt_types::CutValue) with the payments its bits name and the credits it consumes.

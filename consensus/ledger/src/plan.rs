@@ -1,7 +1,7 @@
 //! What a cut would change: everything is computed and checked here, nothing is changed.
 
 use crate::account::{Account, Link};
-use crate::history::Entry;
+use crate::history::{Entry, Fate};
 use crate::table::Table;
 use smt_consensus::ports::CutError;
 use smt_types::clock::SierpinskiClock;
@@ -69,8 +69,8 @@ impl Base<'_> {
         let accounts = planner.accounts()?;
         let Planner { links, outgoing, credited, .. } = planner;
         let entry = |(slot, payment): (&Slot, &Joining<'_>)| match payment {
-            Some((id, _)) => Entry::Payment(*slot, *id),
-            None => Entry::Void(*slot),
+            Some((id, _)) => Entry { slot: *slot, fate: Fate::Payment(*id) },
+            None => Entry { slot: *slot, fate: Fate::Void },
         };
         let joined = slots.iter().filter_map(|(slot, payment)| payment.map(|(id, _)| (*slot, id))).collect();
         let entries = slots.iter().map(entry).collect();

@@ -5,7 +5,7 @@
 //! | `Account` | address, 32 B | [`Account`] |
 //! | `Link` | peer: level u8, index u32 big endian | [`Link`] |
 //! | `Outbox` | destination as above, number u64 big endian | [`Credit`] |
-//! | `LedgerMeta` | `cut` | shard, epoch, history chain, per-level sums |
+//! | `LedgerMeta` | `cut` | shard, epoch, history accumulator, per-level sums |
 //!
 //! All values are canonical bytes. Outbox credits are written once and not read back here: the state commits to their
 //! chain, and who serves them to their destination reads them from the store.
@@ -15,9 +15,10 @@ use crate::error::LedgerError;
 use crate::ledger::{CutParts, ShardLedger};
 use borsh::{BorshDeserialize, BorshSerialize};
 use smt_consensus::ports::{Column, Reader, Write};
+use smt_trie::History;
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::Credit;
-use smt_types::{Address, Canonical, Digest, Epoch, ShardAddress};
+use smt_types::{Address, Canonical, Epoch, ShardAddress};
 use std::collections::BTreeMap;
 
 /// Entries read at once.
@@ -26,14 +27,15 @@ const PAGE: usize = 4096;
 /// Key of the one record in the meta column.
 const META_KEY: &[u8] = b"cut";
 
-/// Longest meta record: shard 5 B, epoch 8 B, history 32 B, at most 9 levels of two entries of 40 B, and their count.
-const META_BYTES_MAX: usize = 5 + 8 + 32 + 4 + 9 * 2 * 40;
+/// Longest meta record: shard 5 B, epoch 8 B, history 8 B and at most 48 hashes, at most 9 levels of two entries of
+/// 40 B, and their count.
+const META_BYTES_MAX: usize = 5 + 8 + 8 + 48 * 32 + 4 + 9 * 2 * 40;
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Meta {
     shard: ShardAddress,
     epoch: Epoch,
-    history: Digest,
+    history: History,
     levels: SierpinskiClock,
 }
 
@@ -62,8 +64,8 @@ pub(crate) fn outbox_write(peer: ShardAddress, number: u64, credit: &Credit) -> 
 }
 
 pub(crate) fn meta_write(ledger: &ShardLedger) -> Write {
-    let ShardLedger { shard, epoch, history, .. } = *ledger;
-    let meta = Meta { shard, epoch, history, levels: ledger.levels.clone() };
+    let (history, levels) = (ledger.history.clone(), ledger.levels.clone());
+    let meta = Meta { shard: ledger.shard, epoch: ledger.epoch, history, levels };
     put(Column::LedgerMeta, META_KEY.to_vec(), meta.to_bytes())
 }
 
@@ -94,6 +96,9 @@ impl ShardLedger {
             return Err(LedgerError::Shard { got: meta.shard, want: shard });
         }
         if meta.levels.levels.len() != usize::from(shard.level()) {
+            return Err(LedgerError::Record { kind: "meta", source: None });
+        }
+        if meta.history.size() != meta.epoch.0 {
             return Err(LedgerError::Record { kind: "meta", source: None });
         }
         let mut accounts = Vec::new();

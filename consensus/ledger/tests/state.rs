@@ -77,12 +77,11 @@ fn genesis_with_committees_of_other_shards_is_refused() {
 #[test]
 fn shard_tries_are_cut_from_one() {
     let (genesis, addresses) = network();
-    let mut whole = smt_trie::Trie::new(0);
     let leaves = genesis.accounts.iter().map(|(address, balance)| {
         let account = Account { balance: *balance, next_seq: Seq(0) };
-        (address.0, Some(smt_trie::Leaf { value: account.to_bytes(), sum: balance.0 }))
+        (address.0, smt_trie::Leaf { value: account.to_bytes(), sum: balance.0 })
     });
-    whole.update(leaves).unwrap();
+    let whole = smt_trie::Trie::build(smt_trie::Settings::default(), leaves).unwrap();
     let root = whole.open_sums(&addresses[0].0).remove(0);
     for (child, shard) in root.node.chunks(32).zip(ShardAddress::all(1)) {
         let (ledger, _) = ShardLedger::genesis(&genesis, shard).unwrap();

@@ -108,12 +108,12 @@ domains! {
     OutboxKey = "smt 2026-11-20 outbox key";
     /// The key of a source's entry in the cursor trie.
     CursorKey = "smt 2026-11-20 cursor key";
-    /// A payment as a leaf of its epoch's transaction tree.
-    HistoryLeaf = "smt 2026-11-20 history leaf";
-    /// Two children of an epoch's transaction tree.
-    HistoryNode = "smt 2026-11-20 history node";
-    /// The chain over the epochs' transaction trees.
-    History = "smt 2026-11-20 history chain";
+    /// The key of a slot in its epoch's transaction trie.
+    TransactionKey = "smt 2026-11-20 transaction key";
+    /// An epoch's transaction trie as an entry of the history.
+    EpochTransactions = "smt 2026-11-20 epoch transactions";
+    /// The history accumulator's root as part of the state.
+    History = "smt 2026-11-20 history root";
     /// A committee.
     Committee = "smt 2026-11-20 committee";
     /// Possession of a replica's two keys.

@@ -46,9 +46,9 @@ impl Watch {
             let leaves = part.iter().map(|(key, value)| {
                 let key: [u8; 32] = key.as_slice().try_into().unwrap_or_default();
                 let account = Account::from_bytes(value, 16).unwrap_or_default();
-                (key, Some(Leaf { value: value.clone(), sum: account.balance.0 }))
+                (key, Some(Leaf { value, sum: account.balance.0 }))
             });
-            if let Err(error) = trie.update(leaves) {
+            if let Err(error) = trie.update(&leaves.collect::<Vec<_>>()) {
                 return Err((NAME, format!("{node}: {error}")));
             }
         }

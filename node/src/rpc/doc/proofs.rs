@@ -8,7 +8,9 @@ use super::layout::{
 };
 use super::{row, vector};
 use smt_ledger::MAX_ACCOUNT_PROOF_BYTES;
-use smt_trie::{NODE_BYTES, PATH_TRITS, SKIP_TRITS_MAX, TAG_INNER, TAG_LEAF, VALUE_BYTES_MAX, VALUE_DIGEST_KEY};
+use smt_trie::{
+    NODE_BYTES, PATH_TRITS, SKIP_TRITS_MAX, TAG_INNER, TAG_LEAF, VALUE_BYTES_MAX, VALUE_DIGEST_KEY, VALUE_INLINE_MAX,
+};
 use smt_types::Canonical;
 
 /// An account proof.
@@ -17,7 +19,7 @@ const ACCOUNT_PROOF: &[Field] = &[
     ("supply", Bytes(8), "u64, sum of the account trie: the shard's supply"),
     ("outbox", Bytes(32), "root hash of the outbox trie"),
     ("cursors", Bytes(32), "root hash of the cursor trie"),
-    ("history", Bytes(32), "the history chain"),
+    ("history", Bytes(32), "commitment to the history"),
     ("proof length", Bytes(4), "u32, t"),
     ("trie proof", Words("t"), "see below"),
 ];
@@ -37,16 +39,24 @@ const TRIE_PROOF: &[Field] = &[
 /// One level of a trie proof.
 const TRIE_LEVEL: &[Field] = &[
     ("s", Bytes(1), "u8, trits the node skips"),
-    ("flags", Bytes(1), "u8, bit 0: the first sibling is not empty, bit 1: the second"),
+    (
+        "flags",
+        Bytes(1),
+        "u8; sibling form: bit 0, the first sibling is not empty, bit 1, the second; midstate form: 128",
+    ),
     ("sum", Bytes(8), "u64, sum of the node"),
-    ("siblings", Words("32 each"), "hashes of the non-empty children off the path, in child order"),
+    (
+        "hashes",
+        Words("32 each"),
+        "sibling form: hashes of the non-empty children off the path, in child order; midstate form: the midstate",
+    ),
 ];
 
 /// The ends of a trie proof by tag.
 const TRIE_ENDS: &[(&str, &str, &str)] = &[
     ("0", "empty slot: absent", "nothing"),
     ("1", "the key's own leaf: present", "sum u64, length u16, value"),
-    ("2", "the leaf of another key: absent", "its key 32, value digest 32, sum u64, length of its value u16"),
+    ("2", "the leaf of another key: absent", "its key 32, sum u64, length of its value u16, what stands for the value"),
     (
         "3",
         "an inner node whose skip the key leaves: absent",
@@ -57,8 +67,8 @@ const TRIE_ENDS: &[(&str, &str, &str)] = &[
 /// The 128 bytes hashed for a node: field, inner node, leaf.
 const NODE: &[(&str, &str, &str)] = &[
     ("0–31", "hash of child 0", "key"),
-    ("32–63", "hash of child 1", "value digest"),
-    ("64–95", "hash of child 2", "zeros"),
+    ("32–63", "hash of child 1", "what stands for the value, at most 64 bytes,"),
+    ("64–95", "hash of child 2", "then zeros"),
     ("96", "{inner}", "{leaf}"),
     ("97", "depth of the node's slot", "depth of the leaf's slot"),
     ("98", "s", "0"),
@@ -91,25 +101,34 @@ pub(super) fn account_proof() -> String {
          with given first p trits go. A node in it skips the next s trits, which all its keys share (s ≤ {SKIP_TRITS_MAX}), and the \
          trit after those says which of its three children, slots at depth p + s + 1, a key is in.\n\n\
          *Node hash*: plain BLAKE3 of {NODE_BYTES} bytes; the hash of an empty slot is 32 zeros:\n\n{node}\n\
-         Skipped trits a b c d e make the byte 81a + 27b + 9c + 3d + e, first trit first; trits beyond s count as 0. The value \
-         digest is BLAKE3 in keyed mode of the value, with the 32 ASCII bytes `{key}` as key.\n\n\
+         Skipped trits a b c d e make the byte 81a + 27b + 9c + 3d + e, first trit first; trits beyond s count as 0. What \
+         stands for a value in its leaf is the value itself if it has at most {VALUE_INLINE_MAX} bytes, and otherwise its digest: BLAKE3 \
+         in keyed mode of the value, with the 32 ASCII bytes `{key}` as key.\n\n\
+         *Midstate*: BLAKE3 compresses a node's {NODE_BYTES} bytes as two blocks of 64, and the first block of an inner node is its \
+         children 0 and 1. A level says what these two are worth in 32 bytes where neither is on the path, that is where the key goes to \
+         child 2: the midstate is the chaining value after the first block, eight u32 words, compress(IV, bytes 0–63, counter 0, length \
+         64, flags CHUNK_START = 1). The node's hash is then the first eight words of compress(midstate, bytes 64–127, counter 0, length \
+         64, flags CHUNK_END | ROOT = 10), as the BLAKE3 paper names them. The trit p + s of the key decides the form of a level: \
+         midstate form if it is 2, otherwise sibling form.\n\n\
          **Verification**, for an address and a header that is certified (see [snapshot header](#snapshot-header)):\n\n\
          1. The address lies in the header's shard; in another one its absence says nothing.\n\
          2. `H(State, accounts ‖ supply ‖ outbox ‖ cursors ‖ history)`, the first 136 bytes of the proof, is the header's `state \
          root`, and `supply` is the header's.\n\
-         3. The trie proof decodes with nothing left over: n ≤ {PATH_TRITS}, no other flag set than those named, no hash present that \
-         is 32 zeros, values of at most {VALUE_BYTES_MAX} bytes, spare trits 0, every byte of trits below 243, root depth ≤ {} and 0 if \
-         there are no levels and the end is tag 0.\n\
-         4. With p = root depth, go down: a level with skip s needs s ≤ {SKIP_TRITS_MAX} and p + s < {PATH_TRITS}; then p becomes p + s \
-         + 1. An end of tag 3 needs the same of its s, at least one child, and two unless s = {SKIP_TRITS_MAX}.\n\
-         5. Every level has two or more children that are not empty, the one on the path counted (an end of tag 0 is an empty child). \
-         The one exception: one child, an inner node, below a skip of {SKIP_TRITS_MAX}. The sum of the child on the path is at most \
-         the level's, and equal to it where it is the only child.\n\
+         3. The trie proof decodes with nothing left over: n ≤ {PATH_TRITS}, flags of a level 0 to 3 or 128, of an end 0 to 7, no \
+         hash of a child present that is 32 zeros, values of at most {VALUE_BYTES_MAX} bytes, spare trits 0, every byte of \
+         trits below 243, root depth ≤ {} and 0 if there are no levels and the end is tag 0.\n\
+         4. With p = root depth, go down: a level with skip s needs s ≤ {SKIP_TRITS_MAX} and p + s < {PATH_TRITS}, and its flags are \
+         128 exactly if the key's trit p + s is 2; then p becomes p + s + 1. An end of tag 3 needs the same of its \
+         s, at least one child, and two unless s = {SKIP_TRITS_MAX}.\n\
+         5. The sum of the child on the path is at most the level's. Every level in sibling form has two or more children that are not \
+         empty, the one on the path counted (an end of tag 0 is an empty child). The one exception: one child, an inner node, below a \
+         skip of {SKIP_TRITS_MAX}; its sum is then equal to the level's. In midstate form this cannot be seen, and is not asked.\n\
          6. Hash of the end at depth p: tag 0: 32 zeros, sum 0. Tag 1: a leaf of the key asked about. Tag 2: a leaf of the other key, \
          which must differ from the key asked about and share its trits from the root depth up to p. Tag 3: an inner node with the \
          given skip, which must differ from the key's trits p … p + s − 1.\n\
          7. Going back up, level by level: an inner node at the level's depth, with the key's own trits as skip, the hash so far as the \
-         child that the trit p + s of the key names, the siblings as the two others in order, and the level's sum.\n\
+         child that the trit p + s of the key names, the level's sum, and as the two other children the siblings in order, \
+         or their midstate.\n\
          8. The hash reached is `accounts`, and the sum of the topmost node (of the end if there are no levels) is `supply`.\n\
          9. Tag 1: the value has exactly 16 bytes and its balance is the leaf's sum. Otherwise nobody had paid the address up to that \
          epoch.\n",
@@ -126,7 +145,8 @@ pub(super) fn example() -> String {
     let mut text = String::from(
         "\nA proof of the payer's account in a shard (level 0) with three accounts: the payer's with balance 5000 and next seq 1, the \
          payee's with balance 1000 and next seq 0, and a third; the other parts of the state are the bytes 0a, 0b and 0c 32 times. \
-         The same proof form shows that the address of 32 bytes 07 is absent:\n\n| value | |\n| --- | --- |\n",
+         The same proof form shows that the address of 32 bytes ee is absent; its path goes to child 2, so its level is in \
+         midstate form:\n\n| value | |\n| --- | --- |\n",
     );
     let (parts, present, absent) = vector::account_proofs();
     for (name, value) in [
@@ -430,7 +450,7 @@ mod tests {
 
     #[test]
     fn account_proof_tables_are_the_encoding() {
-        let (parts, present, _) = vector::account_proofs();
+        let (parts, present, absent) = vector::account_proofs();
         let bytes = present.to_bytes();
         let proof = &bytes[140..];
         let head = [
@@ -449,6 +469,16 @@ mod tests {
             [&[1][..], &5_000u64.to_le_bytes(), &16u16.to_le_bytes(), &5_000u64.to_le_bytes(), &1u64.to_le_bytes()]
                 .concat();
         assert!(proof.ends_with(&end));
-        assert_eq!(proof[0], 0, "root depth of a network of level 0");
+        assert_eq!(proof[..2], [0, 1], "root depth of a network of level 0, one level");
+        let sum = 6_007u64.to_le_bytes();
+        assert_eq!(proof[2..12], [&[0, 3][..], &sum].concat(), "no skip, sibling form with both siblings");
+        assert_eq!(proof.len(), 2 + 10 + 64 + end.len());
+        // The other proof: midstate form, then the third account's leaf with its value.
+        let bytes = absent.to_bytes();
+        let proof = &bytes[140..];
+        assert_eq!(proof[..12], [&[0, 1, 0, 128][..], &sum].concat());
+        let end = [&7u64.to_le_bytes()[..], &16u16.to_le_bytes(), &7u64.to_le_bytes(), &[0; 8]].concat();
+        assert_eq!(proof[44], 2, "tag, after a midstate of 32 bytes");
+        assert_eq!(proof[77..], end, "after the key of 32 bytes");
     }
 }

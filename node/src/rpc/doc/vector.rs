@@ -96,7 +96,7 @@ pub fn receipt() -> Receipt {
     }
 }
 
-/// The parts of a state with three accounts, a proof of the payer's and one of the absence of an address of 32 bytes 07.
+/// The parts of a state with three accounts, a proof of the payer's and one of the absence of an address of 32 bytes ee.
 #[must_use]
 pub fn account_proofs() -> (StateParts, AccountProof, AccountProof) {
     let payer = payer().public().address().0;
@@ -108,7 +108,7 @@ pub fn account_proofs() -> (StateParts, AccountProof, AccountProof) {
     };
     let mut trie = Trie::new(0);
     let accounts = [(payer, Some(leaf(5_000, 1))), (payee, Some(leaf(1_000, 0))), (third, Some(leaf(7, 0)))];
-    let root = trie.update(accounts).expect("three small balances fit a sum");
+    let root = trie.update(&accounts).expect("three small balances fit a sum");
     let parts = StateParts {
         accounts: Digest(root.hash),
         supply: Amount(root.sum),
@@ -117,7 +117,7 @@ pub fn account_proofs() -> (StateParts, AccountProof, AccountProof) {
         history: Digest([0x0c; 32]),
     };
     let proof = |key| AccountProof { parts, trie: Bounded::truncated(trie.prove(&key).encode()) };
-    (parts, proof(payer), proof([7; 32]))
+    (parts, proof(payer), proof([0xee; 32]))
 }
 
 #[cfg(test)]
