@@ -40,6 +40,9 @@ pub(crate) fn common_head(a: u64, b: u64) -> u8 {
     shared
 }
 
+/// Last generation a cell can name.
+pub(crate) const GENERATION_MAX: u32 = (1 << 24) - 1;
+
 /// Names a cell: nothing, a leaf, or an inner node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
@@ -91,7 +94,8 @@ pub(crate) struct NodeCell {
     pub(crate) children: [Ref; 3],
     /// Trit at which the keys part.
     pub(crate) branch: u8,
-    _unused: [u8; 3],
+    /// The partition's generation when the cell was made, little-endian.
+    born: [u8; 3],
     /// The first 40 trits of all keys below as far as they agree, zero from `branch` on.
     pub(crate) head: u64,
     /// Of all leaves below.
@@ -103,6 +107,21 @@ impl NodeCell {
     pub(crate) fn new(branch: u8, head: u64, sum: u64) -> Self {
         let rest = if branch < LEADING_TRITS { head % span(branch) } else { 0 };
         Self { branch, head: head - rest, sum, ..Self::zeroed() }
+    }
+
+    /// Generation of its partition in which the cell was made.
+    #[inline]
+    pub(crate) fn born(&self) -> u32 {
+        let [a, b, c] = self.born;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// The same cell as made in generation `born`, at most [`GENERATION_MAX`].
+    #[inline]
+    pub(crate) fn born_in(mut self, born: u32) -> Self {
+        let [a, b, c, _] = born.to_le_bytes();
+        self.born = [a, b, c];
+        self
     }
 
     /// Whether the prefix before `branch` is all in `head`.
@@ -131,17 +150,19 @@ pub(crate) struct LeafCell {
     pub(crate) sum: u64,
     /// Where a long value is kept; 0 for a short one.
     pub(crate) long: u32,
+    /// The partition's generation when the cell was made.
+    pub(crate) born: u32,
     /// Length of the value in bytes.
     pub(crate) value_len: u16,
-    _unused: [u8; 18],
+    _unused: [u8; 14],
     /// As hashed: the value, or the digest of a long one. A cache line of its own: who only replaces the leaf does not
     /// need it.
     pub(crate) content: Content,
 }
 
 impl LeafCell {
-    pub(crate) fn new(key: Key, content: Content, value_len: u16, sum: u64, long: u32) -> Self {
-        Self { key, content, sum, long, value_len, _unused: [0; 18] }
+    pub(crate) fn new(key: Key, content: Content, value_len: u16, sum: u64, born: u32) -> Self {
+        Self { key, content, sum, long: 0, born, value_len, _unused: [0; 14] }
     }
 
     /// The value, if it is short.

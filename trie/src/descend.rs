@@ -155,7 +155,7 @@ impl Partition {
             }
         }
         self.hand_down(item, index, children, branch, parts, next);
-        item.at = Ref::node(self.nodes.alloc(node));
+        item.at = Ref::node(self.new_node(node));
     }
 
     /// Whether a key may be in a slot where `at` stands.

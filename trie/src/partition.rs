@@ -11,7 +11,7 @@
     reason = "arithmetic kernel: turns are 0 to 2, depths at most 162, counters count cells in memory"
 )]
 
-use crate::cell::{LeafCell, LongValues, Named, NodeCell, Ref};
+use crate::cell::{GENERATION_MAX, LeafCell, LongValues, Named, NodeCell, Ref};
 use crate::levels::Levels;
 use crate::slab::Slab;
 use crate::trie::Entry;
@@ -28,6 +28,8 @@ pub(crate) struct Partition {
     pub(crate) long: LongValues,
     pub(crate) root: PartitionRoot,
     versions: VecDeque<Version>,
+    /// Goes up with each version: cells of older generations may be seen by one, cells of this generation by none.
+    generation: u32,
     /// BLAKE3 compressions done so far.
     pub(crate) compressions: u64,
 }
@@ -93,6 +95,8 @@ struct Version {
     /// Cells that this version is the newest to reach.
     last_nodes: Vec<u32>,
     last_leaves: Vec<u32>,
+    /// The long values of these leaves.
+    last_long: Vec<u32>,
 }
 
 impl Partition {
@@ -105,16 +109,22 @@ impl Partition {
             long: LongValues::default(),
             root: PartitionRoot::EMPTY,
             versions: VecDeque::new(),
+            generation: 1,
             compressions: 0,
         }
     }
 
     /// The current content becomes version `epoch`, newer than all others.
     pub(crate) fn retain(&mut self, epoch: u64) {
-        self.nodes.freeze();
-        self.leaves.freeze();
-        let version = Version { epoch, root: self.root, last_nodes: Vec::new(), last_leaves: Vec::new() };
-        self.versions.push_back(version);
+        if self.generation == GENERATION_MAX {
+            // Once in sixteen million versions all cells are made old, and counting begins anew.
+            self.nodes.for_each_mut(|node| *node = node.born_in(0));
+            self.leaves.for_each_mut(|leaf| leaf.born = 0);
+            self.generation = 0;
+        }
+        self.generation += 1;
+        let (last_nodes, last_leaves, last_long) = (Vec::new(), Vec::new(), Vec::new());
+        self.versions.push_back(Version { epoch, root: self.root, last_nodes, last_leaves, last_long });
     }
 
     /// Drops all versions before `before`. Cost: the cells only they reach.
@@ -124,7 +134,10 @@ impl Partition {
                 self.nodes.free(node);
             }
             for leaf in version.last_leaves {
-                self.free_leaf(leaf);
+                self.leaves.free(leaf);
+            }
+            for long in version.last_long {
+                self.long.free(long);
             }
         }
     }
@@ -144,9 +157,7 @@ impl Partition {
     #[inline]
     pub(crate) fn prefetch_for_update(&self, at: Ref) {
         match at.named() {
-            Named::Leaf(leaf) if !self.versions.is_empty() && !self.leaves.is_fresh(leaf) => {
-                self.leaves.prefetch_head(leaf);
-            }
+            Named::Leaf(leaf) if !self.versions.is_empty() => self.leaves.prefetch_head(leaf),
             _ => self.prefetch(at),
         }
     }
@@ -163,7 +174,10 @@ impl Partition {
 
     /// Bytes of memory held.
     pub(crate) fn resident_bytes(&self) -> usize {
-        let stale = |version: &Version| 4 * (version.last_nodes.capacity() + version.last_leaves.capacity());
+        let stale = |version: &Version| {
+            let Version { last_nodes, last_leaves, last_long, .. } = version;
+            4 * (last_nodes.capacity() + last_leaves.capacity() + last_long.capacity())
+        };
         self.nodes.bytes()
             + self.leaves.bytes()
             + self.long.bytes()
@@ -175,36 +189,43 @@ impl Partition {
     #[inline]
     pub(crate) fn own_node(&mut self, number: u32) -> u32 {
         let Some(newest) = self.versions.back_mut() else { return number };
-        if self.nodes.is_fresh(number) {
+        let node = self.nodes.get(number);
+        if node.born() == self.generation {
             return number;
         }
         newest.last_nodes.push(number);
-        let copy = *self.nodes.get(number);
+        let copy = node.born_in(self.generation);
         self.nodes.alloc(copy)
+    }
+
+    /// A new inner node.
+    pub(crate) fn new_node(&mut self, cell: NodeCell) -> u32 {
+        self.nodes.alloc(cell.born_in(self.generation))
     }
 
     /// The current content no longer reaches the node.
     pub(crate) fn drop_node(&mut self, number: u32) {
         match self.versions.back_mut() {
-            Some(newest) if !self.nodes.is_fresh(number) => newest.last_nodes.push(number),
+            Some(newest) if self.nodes.get(number).born() != self.generation => newest.last_nodes.push(number),
             _ => self.nodes.free(number),
         }
     }
 
     /// The current content no longer reaches the leaf.
     pub(crate) fn drop_leaf(&mut self, number: u32) {
+        let LeafCell { long, born, .. } = *self.leaves.get(number);
         match self.versions.back_mut() {
-            Some(newest) if !self.leaves.is_fresh(number) => newest.last_leaves.push(number),
-            _ => self.free_leaf(number),
+            Some(newest) if born != self.generation => {
+                newest.last_leaves.push(number);
+                newest.last_long.extend((long != 0).then_some(long));
+            }
+            _ => {
+                self.leaves.free(number);
+                if long != 0 {
+                    self.long.free(long);
+                }
+            }
         }
-    }
-
-    fn free_leaf(&mut self, number: u32) {
-        let long = self.leaves.get(number).long;
-        if long != 0 {
-            self.long.free(long);
-        }
-        self.leaves.free(number);
     }
 
     /// A new leaf.
@@ -218,7 +239,7 @@ impl Partition {
     pub(crate) fn set_leaf(&mut self, number: u32, value: &[u8], sum: u64) -> (u32, u64) {
         let old = self.leaves.get(number);
         let (key, before) = (old.key, old.sum);
-        let in_place = self.versions.is_empty() || self.leaves.is_fresh(number);
+        let in_place = self.versions.is_empty() || old.born == self.generation;
         if !in_place {
             self.drop_leaf(number);
             return (self.new_leaf(&key, value, sum), before);
@@ -234,7 +255,7 @@ impl Partition {
     fn leaf_cell(&mut self, key: &Key, value: &[u8], sum: u64) -> LeafCell {
         let content = smt_trie_proof::content(value);
         let len = u16::try_from(value.len()).expect("an update checks that values are at most 1,024 bytes");
-        let mut cell = LeafCell::new(*key, content, len, sum, 0);
+        let mut cell = LeafCell::new(*key, content, len, sum, self.generation);
         if cell.short_value().is_none() {
             cell.long = self.long.put(value);
             // One compression per 64 bytes; a chunk of 1,024 bytes has no parents.
@@ -323,5 +344,30 @@ pub(crate) fn turn(key: &Key, head: u64, branch: u8) -> usize {
         (head / crate::cell::span(branch + 1) % 3) as usize
     } else {
         usize::from(KeyPath::new(key).trit(branch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trie::Leaf;
+    use crate::update::Scratch;
+
+    #[test]
+    fn versions_outlive_the_count_of_generations() {
+        let mut partition = Partition::new(0, false);
+        let mut scratch = Scratch::default();
+        let entry = |byte: u8, sum| ([byte; 32], Some(Leaf { value: vec![byte; 3], sum }));
+        partition.update(&[entry(1, 1), entry(2, 2), entry(200, 3)], &mut scratch);
+        // Cells of generation 1 meet generation 1 again, two versions later.
+        partition.generation = GENERATION_MAX;
+        for epoch in 1..4 {
+            partition.retain(epoch);
+            partition.update(&[entry(1, 10 * epoch)], &mut scratch);
+        }
+        for epoch in 1..4 {
+            let sums: Vec<u64> = partition.iter(Some(epoch)).map(|(_, entry)| entry.sum).collect();
+            assert_eq!(sums, [if epoch == 1 { 1 } else { 10 * (epoch - 1) }, 2, 3], "epoch {epoch}");
+        }
     }
 }

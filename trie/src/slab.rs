@@ -32,8 +32,6 @@ pub(crate) struct Slab<T> {
     len: u32,
     /// Cells given back.
     free: Vec<u32>,
-    /// Bit per cell: made since the last [`Slab::freeze`], so that no retained version can see it.
-    fresh: Vec<u64>,
     huge_pages: bool,
 }
 
@@ -87,7 +85,7 @@ impl<T: Pod> Chunk<T> {
 impl<T: Pod> Slab<T> {
     pub(crate) fn new(huge_pages: bool) -> Self {
         const { assert!(size_of::<T>() == CELL_BYTES && align_of::<T>() <= CELL_BYTES) };
-        Self { chunks: Vec::new(), len: 1, free: Vec::new(), fresh: Vec::new(), huge_pages }
+        Self { chunks: Vec::new(), len: 1, free: Vec::new(), huge_pages }
     }
 
     #[inline]
@@ -102,9 +100,9 @@ impl<T: Pod> Slab<T> {
         &mut self.chunks[number / CHUNK_CELLS].cells_mut()[number % CHUNK_CELLS]
     }
 
-    /// Stores a fresh cell.
+    /// Stores a cell.
     pub(crate) fn alloc(&mut self, cell: T) -> u32 {
-        let number = match self.free.pop() {
+        match self.free.pop() {
             Some(number) => {
                 // Cells given back lie anywhere: have the next ones at hand when their turn comes.
                 if let Some(&soon) = self.free.len().checked_sub(FETCH_AHEAD).and_then(|ahead| self.free.get(ahead)) {
@@ -114,9 +112,7 @@ impl<T: Pod> Slab<T> {
                 number
             }
             None => self.push(cell),
-        };
-        self.fresh[number as usize / 64] |= 1 << (number % 64);
-        number
+        }
     }
 
     fn push(&mut self, cell: T) -> u32 {
@@ -144,7 +140,6 @@ impl<T: Pod> Slab<T> {
             Chunk::Mapped(_) => chunk.cells_mut()[index % CHUNK_CELLS] = cell,
         }
         self.len += 1;
-        self.fresh.resize(index / 64 + 1, 0);
         number
     }
 
@@ -160,14 +155,9 @@ impl<T: Pod> Slab<T> {
         self.free.push(number);
     }
 
-    #[inline]
-    pub(crate) fn is_fresh(&self, number: u32) -> bool {
-        self.fresh[number as usize / 64] >> (number % 64) & 1 == 1
-    }
-
-    /// From here on a retained version sees all cells of now.
-    pub(crate) fn freeze(&mut self) {
-        self.fresh.fill(0);
+    /// Changes every cell, in use or not.
+    pub(crate) fn for_each_mut(&mut self, change: impl FnMut(&mut T)) {
+        self.chunks.iter_mut().flat_map(Chunk::cells_mut).for_each(change);
     }
 
     /// Asks the processor to fetch a cell that is needed soon.
@@ -193,7 +183,7 @@ impl<T: Pod> Slab<T> {
             Chunk::Heap(cells) => cells.capacity() * CELL_BYTES,
             Chunk::Mapped(_) => CHUNK_BYTES,
         };
-        self.chunks.iter().map(chunk).sum::<usize>() + self.free.capacity() * 4 + self.fresh.capacity() * 8
+        self.chunks.iter().map(chunk).sum::<usize>() + self.free.capacity() * 4
     }
 }
 
@@ -203,7 +193,6 @@ impl<T: Pod> Clone for Slab<T> {
             chunks: Vec::with_capacity(self.chunks.len()),
             len: self.len,
             free: self.free.clone(),
-            fresh: self.fresh.clone(),
             huge_pages: self.huge_pages,
         };
         for (index, chunk) in self.chunks.iter().enumerate() {
