@@ -10,7 +10,7 @@ use crate::replica::start::{self, Opened, StartError, StartReplica, Started};
 use crate::rpc::config::RpcConfig;
 use crate::rpc::server::{self, BindError, Listener, Server};
 use crate::serve::{FaucetKey, Local, NetworkView, NodeBackend, forward};
-use crate::store::StoreContext;
+use crate::store::{StoreContext, StoreError};
 use smt_consensus::{Network, Params};
 use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId, keypair_from_seed};
 use smt_ledger::GenesisState;
@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+/// How long a replica's store may take to be released after its stop: more than a forwarded request lasts.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// Full mesh up to this many replicas; above, each speaks to its committee and to its own place in every shard.
 const FULL_MESH_MAX: usize = 27;
@@ -313,8 +316,20 @@ impl DevNetwork {
     pub async fn start_replica(&mut self, node: NodeId) -> Result<(), DevError> {
         let Some(member) = self.members.get(&node).filter(|member| member.running.is_none()) else { return Ok(()) };
         let (listen, rpc) = (member.listen.clone(), member.rpc);
-        let (plan, context) = (self.plan(node, listen), self.context.clone());
-        let opened = tokio::task::block_in_place(|| start::open(plan, &context))?;
+        let context = self.context.clone();
+        let deadline = Instant::now() + RELEASE;
+        let opened = loop {
+            let plan = self.plan(node, listen.clone());
+            match tokio::task::block_in_place(|| start::open(plan, &context)) {
+                // A request that the stop cut off may hold the store until it notices.
+                Err(StartError::Store { source: StoreError::Locked { pid, .. }, .. })
+                    if pid == Some(std::process::id()) && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                result => break result?,
+            }
+        };
         let listener = server::bind(rpc)?;
         self.launch(node, opened, listener).await?;
         self.connect(node);
