@@ -19,6 +19,8 @@ pub(crate) const CELL_BYTES: usize = 128;
 /// Cells in a chunk: 2 MiB, one huge page.
 const CHUNK_CELLS: usize = 1 << 14;
 const CHUNK_BYTES: usize = CHUNK_CELLS * CELL_BYTES;
+/// From so many cells on a first chunk gets its whole length.
+const EARLY_CELLS: usize = 1 << 10;
 /// How many cells before its use a free one is fetched.
 const FETCH_AHEAD: usize = 12;
 /// Most cells: numbers keep one bit for the kind of cell.
@@ -127,6 +129,10 @@ impl<T: Pod> Slab<T> {
         let chunk = &mut self.chunks[index / CHUNK_CELLS];
         match chunk {
             Chunk::Heap(cells) => {
+                if cells.len() == EARLY_CELLS {
+                    // Reserved at once, memory that is not touched costs nothing; grown by doubling, it would leave holes.
+                    cells.reserve_exact(CHUNK_CELLS - EARLY_CELLS);
+                }
                 cells.push(cell);
                 if cells.len() == CHUNK_CELLS
                     && huge_pages

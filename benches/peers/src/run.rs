@@ -21,6 +21,8 @@ use std::time::Instant;
 pub(crate) const KEYS: u64 = 1_000_000;
 /// Keys of the large row.
 pub(crate) const LARGE_KEYS: u64 = 5_000_000;
+/// Runs of every contender, in turn.
+const RUNS: usize = 3;
 /// Above this many keys a peer takes longer than anybody waits.
 const PEER_KEYS_MAX: u64 = 2_000_000;
 
@@ -37,6 +39,8 @@ pub(crate) struct Findings {
     pub(crate) keys: u64,
     pub(crate) batches: u64,
     pub(crate) proof_rounds: usize,
+    /// Runs of every contender, of which the median one is reported.
+    pub(crate) runs: usize,
     pub(crate) quick: bool,
     /// The better of two measurements, before and after the contenders.
     pub(crate) blake3: Blake3Limit,
@@ -55,18 +59,12 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let load_before = load_average()?;
     let blake3 = Blake3Limit::measure();
 
-    let mut failures = Vec::new();
-    let mut reports = Vec::new();
-    let mut measure = |name: Name, plan: &Plan| match child(name, plan) {
-        Ok(report) => reports.push(report),
-        Err(error) => failures.push(format!("{} with {} keys: {error:#}", name.text(), plan.keys)),
-    };
-    for &name in &names {
-        measure(name, &plan);
-    }
+    let mut tasks: Vec<(Name, Plan)> = names.iter().map(|&name| (name, plan.clone())).collect();
     if names.contains(&Name::OursMemory) && !arguments.no_large && !arguments.quick && keys < LARGE_KEYS {
-        measure(Name::OursMemory, &Plan { keys: LARGE_KEYS, ..plan.clone() });
+        tasks.push((Name::OursMemory, Plan { keys: LARGE_KEYS, ..plan.clone() }));
     }
+    let runs = if arguments.quick { 1 } else { RUNS };
+    let (reports, failures) = measure(&tasks, runs);
     let syncs = syncs::count(&names, &plan);
     let blake3 = blake3.max(Blake3Limit::measure());
 
@@ -80,6 +78,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         keys,
         batches,
         proof_rounds,
+        runs,
         quick: arguments.quick,
         blake3,
         reports,
@@ -93,6 +92,26 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     same_roots(&findings.reports)?;
     ensure!(failures.is_empty(), "contenders that failed:\n  {}", failures.join("\n  "));
     Ok(())
+}
+
+/// Runs every task so many times, all in turn, so that what else happens on the machine meets them alike. Gives each
+/// one's run of median speed, and what failed.
+fn measure(tasks: &[(Name, Plan)], runs: usize) -> (Vec<Report>, Vec<String>) {
+    let mut reports: Vec<Vec<Report>> = tasks.iter().map(|_| Vec::new()).collect();
+    let mut failures = Vec::new();
+    for _ in 0..runs {
+        for ((name, plan), reports) in tasks.iter().zip(&mut reports) {
+            match child(*name, plan) {
+                Ok(report) => reports.push(report),
+                Err(error) => failures.push(format!("{} with {} keys: {error:#}", name.text(), plan.keys)),
+            }
+        }
+    }
+    let median = |mut reports: Vec<Report>| {
+        reports.sort_by(|a, b| a.updates.median.per_cpu_second.total_cmp(&b.updates.median.per_cpu_second));
+        (!reports.is_empty()).then(|| reports.swap_remove(reports.len() / 2))
+    };
+    (reports.into_iter().filter_map(median).collect(), failures)
 }
 
 /// The contenders to run, in order.

@@ -27,10 +27,11 @@ fn head(findings: &Findings) {
         whole(BATCH_CHANGES as f64)
     );
     println!(
-        "{} rounds of {} random keys proved. Seed {:#x}.",
+        "{} rounds of {} random keys proved. Seed {:#x}. Everybody {} times in turn; the run of median speed is shown.",
         findings.proof_rounds,
         whole(PROVED_KEYS as f64),
-        findings.seed
+        findings.seed,
+        findings.runs
     );
     println!("code      {}", findings.commit);
     if !findings.peers.is_empty() {
