@@ -67,7 +67,8 @@ pub struct Trie {
     pub(crate) partitions: Vec<Option<Box<Partition>>>,
     pub(crate) top: Top,
     pub(crate) versions: VecDeque<(u64, Top)>,
-    scratch: Scratch,
+    /// One for each job that runs at a time.
+    scratch: Vec<Scratch>,
     changes: Vec<Change>,
     /// Compressions above the partitions and in partitions that were given away.
     pub(crate) compressions: u64,
@@ -118,7 +119,7 @@ impl Trie {
             partitions: std::iter::repeat_with(partition).take(count).collect(),
             top: Top::new(vec![PartitionRoot::EMPTY; count], settings.root_depth, settings.partition_trits),
             versions: VecDeque::new(),
-            scratch: Scratch::default(),
+            scratch: Vec::new(),
             changes: Vec::new(),
             compressions: 0,
         }
@@ -323,13 +324,14 @@ impl Trie {
             }
         }
         if parallel {
-            work.into_par_iter().for_each_init(Scratch::default, |scratch, (partition, part)| {
-                partition.apply(part, batch, scratch);
-            });
+            // Two jobs a thread, to even out what partitions differ by; each keeps its memory from batch to batch.
+            let jobs = 2 * rayon::current_num_threads();
+            let share = work.len().div_ceil(jobs).max(1);
+            self.scratch.resize_with(self.scratch.len().max(jobs), Scratch::default);
+            work.par_chunks_mut(share).zip(&mut self.scratch).for_each(|(work, scratch)| run(work, batch, scratch));
         } else {
-            for (partition, part) in work {
-                partition.apply(part, batch, &mut self.scratch);
-            }
+            self.scratch.resize_with(self.scratch.len().max(1), Scratch::default);
+            self.scratch.iter_mut().take(1).for_each(|scratch| run(&mut work, batch, scratch));
         }
         self.renew_top();
     }
@@ -406,6 +408,13 @@ impl Trie {
     pub fn view(&self, epoch: u64) -> Option<View<'_>> {
         let found = self.versions.binary_search_by_key(&epoch, |(epoch, _)| *epoch).ok()?;
         self.versions.get(found).map(|(_, top)| View { trie: self, top })
+    }
+}
+
+/// Applies to each partition the changes that go there.
+fn run<B: Batch + ?Sized>(work: &mut [(&mut Partition, &mut [Change])], batch: &B, scratch: &mut Scratch) {
+    for (partition, part) in work {
+        partition.apply(part, batch, scratch);
     }
 }
 

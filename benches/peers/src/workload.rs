@@ -10,7 +10,7 @@ pub(crate) type Value = [u8; 64];
 /// Where the choice of keys starts.
 pub(crate) const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Keys written by one call while loading.
-pub(crate) const LOAD_CHUNK: u64 = 10_000;
+pub(crate) const LOAD_CHUNK: u64 = 100_000;
 /// Bytes of a key and its value: what any store has to hold.
 pub(crate) const ENTRY_BYTES: f64 = 96.0;
 /// Leaf sums lie below this.
