@@ -12,6 +12,15 @@ use crate::partition::{Partition, turn};
 use crate::update::{Batch, Change, Item};
 use smt_trie_proof::{Key, KeyPath, LEADING_TRITS, leading_trits};
 
+/// How the changes of a slot part among the children of its node.
+struct Fork {
+    children: [Ref; 3],
+    /// Trit at which they part.
+    branch: u8,
+    /// Where the changes for child 1 and for child 2 begin.
+    parts: [usize; 2],
+}
+
 impl Partition {
     /// Makes the structure of one slot and hands its changes down to `next`.
     #[inline]
@@ -36,7 +45,8 @@ impl Partition {
                     item.at = Ref::node(number);
                     let node = self.nodes.get(number);
                     let parts = cut(here, node.head, node.branch);
-                    self.hand_down(item, index, node.children, node.branch, parts, next);
+                    let fork = Fork { children: node.children, branch: node.branch, parts };
+                    self.hand_down(item, index, &fork, here, batch, next);
                     return;
                 }
             }
@@ -51,22 +61,27 @@ impl Partition {
         self.reshape(item, index, changes, batch, next);
     }
 
-    /// Adds a child slot to `next` for each part that has changes.
-    fn hand_down(
+    /// Adds a child slot to `next` for each part of the changes `here` that is not empty.
+    fn hand_down<B: Batch + ?Sized>(
         &self,
         item: &Item,
         index: u32,
-        children: [Ref; 3],
-        branch: u8,
-        parts: [usize; 2],
+        fork: &Fork,
+        here: &[Change],
+        batch: &B,
         next: &mut Vec<Item>,
     ) {
+        let &Fork { children, branch, parts } = fork;
         let bounds = [item.from, item.from + parts[0] as u32, item.from + parts[1] as u32, item.to];
         for turn in 0..3 {
             let (from, to) = (bounds[turn], bounds[turn + 1]);
             if from < to {
                 let at = children[turn];
                 self.prefetch_for_update(at);
+                if !matches!(at.named(), Named::Node(_)) {
+                    // What is put there is needed as soon.
+                    batch.prefetch(here[(from - item.from) as usize].position);
+                }
                 next.push(Item { at, parent: index, turn: turn as u8, slot: branch + 1, from, to, delta: 0 });
             }
         }
@@ -134,7 +149,8 @@ impl Partition {
                     item.at = Ref::node(number);
                     let node = self.nodes.get(number);
                     let parts = cut_any(here, node.head, node.branch, batch);
-                    return self.hand_down(item, index, node.children, node.branch, parts, next);
+                    let fork = Fork { children: node.children, branch: node.branch, parts };
+                    return self.hand_down(item, index, &fork, here, batch, next);
                 }
                 (branch, node.sum)
             }
@@ -154,7 +170,7 @@ impl Partition {
                 next.push(moved);
             }
         }
-        self.hand_down(item, index, children, branch, parts, next);
+        self.hand_down(item, index, &Fork { children, branch, parts }, here, batch, next);
         item.at = Ref::node(self.new_node(node));
     }
 

@@ -35,6 +35,8 @@ pub(crate) trait Batch: Sync {
     fn key(&self, position: u32) -> &Key;
     /// Value and sum to put; `None` removes.
     fn leaf(&self, position: u32) -> Option<(&[u8], u64)>;
+    /// Asks the processor to fetch a change that is needed soon.
+    fn prefetch(&self, position: u32);
 }
 
 impl<V: AsRef<[u8]> + Sync> Batch for [(Key, Option<Leaf<V>>)] {
@@ -46,6 +48,11 @@ impl<V: AsRef<[u8]> + Sync> Batch for [(Key, Option<Leaf<V>>)] {
     #[inline]
     fn leaf(&self, position: u32) -> Option<(&[u8], u64)> {
         self[position as usize].1.as_ref().map(|leaf| (leaf.value.as_ref(), leaf.sum))
+    }
+
+    #[inline]
+    fn prefetch(&self, position: u32) {
+        crate::prefetch::prefetch(&self[position as usize]);
     }
 }
 
