@@ -60,8 +60,10 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let blake3 = Blake3Limit::measure();
 
     let mut tasks: Vec<(Name, Plan)> = names.iter().map(|&name| (name, plan.clone())).collect();
-    if names.contains(&Name::OursMemory) && !arguments.no_large && !arguments.quick && keys < LARGE_KEYS {
-        tasks.push((Name::OursMemory, Plan { keys: LARGE_KEYS, ..plan.clone() }));
+    if !arguments.no_large && !arguments.quick && keys < LARGE_KEYS {
+        let large = Plan { keys: LARGE_KEYS, ..plan.clone() };
+        let both = [Name::OursMemory, Name::OursDisk];
+        tasks.extend(both.into_iter().filter(|name| names.contains(name)).map(|name| (name, large.clone())));
     }
     let runs = if arguments.quick { 1 } else { RUNS };
     let (reports, failures) = measure(&tasks, runs);
