@@ -317,13 +317,13 @@ impl DevNetwork {
         let Some(member) = self.members.get(&node).filter(|member| member.running.is_none()) else { return Ok(()) };
         let (listen, rpc) = (member.listen.clone(), member.rpc);
         let context = self.context.clone();
-        let deadline = Instant::now() + RELEASE;
+        let started = Instant::now();
         let opened = loop {
             let plan = self.plan(node, listen.clone());
             match tokio::task::block_in_place(|| start::open(plan, &context)) {
                 // A request that the stop cut off may hold the store until it notices.
                 Err(StartError::Store { source: StoreError::Locked { pid, .. }, .. })
-                    if pid == Some(std::process::id()) && Instant::now() < deadline =>
+                    if pid == Some(std::process::id()) && started.elapsed() < RELEASE =>
                 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
