@@ -11,7 +11,7 @@ use crate::cell::{Named, Ref};
 use crate::levels::{Levels, short_skip};
 use crate::partition::{Partition, PartitionRoot};
 use crate::update::{Buffers, Item};
-use smt_trie_proof::{Block, EMPTY_HASH, Hash, hash_blocks, inner_block, leaf_block};
+use smt_trie_proof::{Block, EMPTY_HASH, Hash, hash_blocks, inner_block};
 
 impl Partition {
     /// Finishes some items of one level: shape, sums and hashes, handed to the items above.
@@ -60,17 +60,12 @@ impl Partition {
     fn block(&mut self, at: Ref, slot: u8) -> Option<Block> {
         match at.named() {
             Named::Nothing => None,
-            Named::Leaf(number) => {
-                let leaf = self.leaves.get(number);
-                Some(leaf_block(slot, &leaf.key, &leaf.content, leaf.value_len, leaf.sum))
-            }
+            Named::Leaf(number) => Some(self.leaves.get(number).block(slot)),
             Named::Node(number) => {
                 let node = self.nodes.get(number);
                 let levels = Levels::new(node, slot, || self.path_below(node));
-                let top = levels.top();
-                let block = inner_block(top.slot, &top.skip, &top.children, top.sum);
                 self.compressions += if levels.chain.is_some() { 2 } else { 0 };
-                Some(block)
+                Some(levels.top().block())
             }
         }
     }

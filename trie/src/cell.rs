@@ -6,11 +6,12 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     reason = "arithmetic kernel: depths are below 162, powers are looked up for depths up to 40"
 )]
 
 use bytemuck::{Pod, Zeroable};
-use smt_trie_proof::{Content, Hash, Key, LEADING_TRITS, VALUE_INLINE_MAX};
+use smt_trie_proof::{Block, Content, Hash, Key, LEADING_TRITS, VALUE_INLINE_MAX, leaf_block};
 
 /// Powers of three up to the number of trits in a head.
 pub(crate) const POWERS: [u64; LEADING_TRITS as usize + 1] = {
@@ -38,6 +39,13 @@ pub(crate) fn common_head(a: u64, b: u64) -> u8 {
         if a / span(middle) == b / span(middle) { shared = middle } else { apart = middle }
     }
     shared
+}
+
+/// Trit `branch`, below 40, of a head.
+#[inline]
+pub(crate) fn trit_of_head(head: u64, branch: u8) -> usize {
+    // At most 2.
+    (head / span(branch + 1) % 3) as usize
 }
 
 /// Last generation a cell can name.
@@ -163,6 +171,12 @@ pub(crate) struct LeafCell {
 impl LeafCell {
     pub(crate) fn new(key: Key, content: Content, value_len: u16, sum: u64, born: u32) -> Self {
         Self { key, content, sum, long: 0, born, value_len, _unused: [0; 14] }
+    }
+
+    /// The preimage of its hash in a slot at depth `slot`.
+    #[inline]
+    pub(crate) fn block(&self, slot: u8) -> Block {
+        leaf_block(slot, &self.key, &self.content, self.value_len, self.sum)
     }
 
     /// The value, if it is short.

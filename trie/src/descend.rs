@@ -7,7 +7,7 @@
     reason = "arithmetic kernel: turns are 0 to 2, depths at most 162, and a batch has fewer than 2^32 items"
 )]
 
-use crate::cell::{Named, NodeCell, Ref, common_head, span};
+use crate::cell::{Named, NodeCell, Ref, common_head, span, trit_of_head};
 use crate::partition::{Partition, turn};
 use crate::update::{Batch, Change, Item};
 use smt_trie_proof::{Key, KeyPath, LEADING_TRITS, leading_trits};
@@ -204,7 +204,6 @@ impl Partition {
 
     /// Which child of a new node that branches at `branch` what stands at `at` becomes.
     fn turn_of(&self, at: Ref, branch: u8) -> Option<usize> {
-        let by_head = |head: u64| (head / span(branch + 1) % 3) as usize;
         match at.named() {
             Named::Nothing => None,
             Named::Leaf(leaf) => {
@@ -214,7 +213,7 @@ impl Partition {
             Named::Node(node) => {
                 let node = self.nodes.get(node);
                 if branch < LEADING_TRITS {
-                    Some(by_head(node.head))
+                    Some(trit_of_head(node.head, branch))
                 } else {
                     Some(usize::from(self.path_below(node).trit(branch)))
                 }

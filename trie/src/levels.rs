@@ -1,9 +1,7 @@
 //! From a node in memory to the one or two nodes of the hash format.
 
 use crate::cell::NodeCell;
-use smt_trie_proof::{
-    EMPTY_HASH, Hash, InnerNode, KeyPath, LEADING_TRITS, SKIP_TRITS_MAX, Skip, block_hash, inner_block,
-};
+use smt_trie_proof::{EMPTY_HASH, Hash, InnerNode, KeyPath, LEADING_TRITS, SKIP_TRITS_MAX, Skip, block_hash};
 
 /// An inner node as the hash format has it: for a long skip, two nodes.
 #[derive(Clone, Copy, Debug)]
@@ -56,5 +54,5 @@ pub(crate) fn short_skip(cell: &NodeCell, len: u8) -> Option<Skip> {
 
 /// Hash of one node.
 pub(crate) fn hash(node: &InnerNode) -> Hash {
-    block_hash(&inner_block(node.slot, &node.skip, &node.children, node.sum))
+    block_hash(&node.block())
 }

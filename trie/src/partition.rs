@@ -15,7 +15,7 @@ use crate::cell::{GENERATION_MAX, LeafCell, LongValues, Named, NodeCell, Ref};
 use crate::levels::Levels;
 use crate::slab::Slab;
 use crate::trie::Entry;
-use smt_trie_proof::{EMPTY_HASH, Hash, Key, KeyPath, LEADING_TRITS, block_hash, leaf_block};
+use smt_trie_proof::{EMPTY_HASH, Hash, Key, KeyPath, LEADING_TRITS, block_hash};
 use std::collections::VecDeque;
 
 /// A part of the key space: all keys that share the trits before its slot.
@@ -62,7 +62,7 @@ impl PartitionRoot {
     pub(crate) fn hash_at(&self, slot: u8) -> (Hash, u64) {
         match &self.apex {
             Apex::Empty => (EMPTY_HASH, 0),
-            Apex::Leaf(leaf) => (block_hash(&leaf_block(slot, &leaf.key, &leaf.content, leaf.value_len, leaf.sum)), 1),
+            Apex::Leaf(leaf) => (block_hash(&leaf.block(slot)), 1),
             Apex::Node(cell, path) => {
                 let path = || path.expect("a deep apex comes with its path");
                 let levels = Levels::new(cell, slot, path);
@@ -340,8 +340,7 @@ impl Partition {
 #[inline]
 pub(crate) fn turn(key: &Key, head: u64, branch: u8) -> usize {
     if branch < LEADING_TRITS {
-        // At most 2.
-        (head / crate::cell::span(branch + 1) % 3) as usize
+        crate::cell::trit_of_head(head, branch)
     } else {
         usize::from(KeyPath::new(key).trit(branch))
     }

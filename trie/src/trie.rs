@@ -274,7 +274,11 @@ impl Trie {
     }
 
     /// Prefix and total; `changes` are the batch in key order.
-    fn check<B: Batch + ?Sized>(&self, batch: &B, changes: &[Change]) -> Result<(), UpdateError> {
+    fn check<V: AsRef<[u8]> + Sync>(
+        &self,
+        batch: &[(Key, Option<Leaf<V>>)],
+        changes: &[Change],
+    ) -> Result<(), UpdateError> {
         let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(()) };
         let want = self.root_depth();
         let prefix = self.top.parts.iter().find(|root| root.len > 0);
@@ -291,19 +295,19 @@ impl Trie {
                 return Err(UpdateError::ForeignKey { key: *key, got, want });
             }
         }
-        self.check_total(batch, changes)
+        self.check_total(batch)
     }
 
     /// The total after the batch fits u64; then so does every sum below the root. It is the total that
     /// counts, not the way there: one leaf may give in a batch what another takes.
-    fn check_total<B: Batch + ?Sized>(&self, batch: &B, changes: &[Change]) -> Result<(), UpdateError> {
-        let new = |change: &Change| batch.leaf(change.position).map_or(0, |(_, sum)| u128::from(sum));
-        let most = u128::from(self.root().sum) + changes.iter().map(new).sum::<u128>();
+    fn check_total<V>(&self, batch: &[(Key, Option<Leaf<V>>)]) -> Result<(), UpdateError> {
+        let new = |(_, leaf): &(Key, Option<Leaf<V>>)| leaf.as_ref().map_or(0, |leaf| u128::from(leaf.sum));
+        let most = u128::from(self.root().sum) + batch.iter().map(new).sum::<u128>();
         if u64::try_from(most).is_ok() {
             return Ok(());
         }
-        let old = |change: &Change| self.get(batch.key(change.position)).map_or(0, |entry| u128::from(entry.sum));
-        let total = most - changes.iter().map(old).sum::<u128>();
+        let old = |(key, _): &(Key, Option<Leaf<V>>)| self.get(key).map_or(0, |entry| u128::from(entry.sum));
+        let total = most - batch.iter().map(old).sum::<u128>();
         match u64::try_from(total) {
             Ok(_) => Ok(()),
             Err(_) => Err(UpdateError::SumOverflow { total }),
