@@ -122,16 +122,16 @@ pub enum Reject {
 /// What a waiting client or an index wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A payment reached a stage, by the batch and index given.
-    Stage {
-        /// The payment.
-        id: PaymentId,
+    /// Payments of one batch reached a stage.
+    Stages {
         /// The stage.
         stage: Stage,
-        /// Header digest and index of the batch it came by.
-        place: (Digest, u16),
-        /// The epoch: of its cut from `Snapshotted` on, the largest open epoch of its receipt at `Final`.
+        /// Header digest of the batch they came by.
+        batch: Digest,
+        /// The epoch: of their cut from `Snapshotted` on, the largest open epoch of their receipts at `Final`.
         epoch: Epoch,
+        /// The payments, with their places in the batch.
+        payments: Vec<(PaymentId, u16)>,
     },
     /// This replica has given up a payment it took from a client.
     GaveUp {

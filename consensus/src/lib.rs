@@ -30,6 +30,7 @@ mod questions;
 pub mod replica;
 mod restore;
 mod standing;
+pub mod table;
 pub mod verify;
 
 pub use config::{Config, Network, Params};

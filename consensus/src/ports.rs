@@ -3,7 +3,7 @@
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::{Channel, Credit};
 use smt_types::header::LinkChanges;
-use smt_types::{Address, Amount, CutValue, Digest, Epoch, PaymentId, Seq, ShardAddress, SignedPayment, Slot};
+use smt_types::{Address, Amount, CutValue, Digest, Epoch, Payment, PaymentId, Seq, ShardAddress, SignedPayment, Slot};
 
 /// Where a durable record belongs. One byte each on disk; numbers are part of the store's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +80,24 @@ pub trait Reader {
     fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>>;
     /// Up to `limit` entries whose keys start with `prefix`, at or after `from`, in ascending key order.
     fn range(&self, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// A payment whose hashes have been computed: its id, and its payer's address in the slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The slot.
+    pub slot: Slot,
+    /// The id.
+    pub id: PaymentId,
+    /// The payment.
+    pub payment: &'a Payment,
+}
+
+impl<'a> From<&'a SignedPayment> for Known<'a> {
+    /// Cost: two hashes.
+    fn from(signed: &'a SignedPayment) -> Self {
+        Known { slot: signed.payment.slot(), id: signed.payment.id(), payment: &signed.payment }
+    }
 }
 
 /// A live account: the newest cut plus everything this replica has applied since.
@@ -170,19 +188,20 @@ pub trait Ledger {
     ///
     /// # Errors
     /// [`ApplyError`] if it is not the payer's next or not funded; nothing is changed then.
-    fn apply(&mut self, payment: &SignedPayment) -> Result<(), ApplyError>;
+    fn apply(&mut self, payment: Known<'_>) -> Result<(), ApplyError>;
 
     /// Next seq of the payer at the newest cut: every slot below is in a cut or void.
     fn cut_seq(&self, payer: &Address) -> Seq;
 
-    /// Checks whether `payments` could join the newest cut together with `credits`, changing nothing.
+    /// Checks whether `payments` could join the newest cut together with `credits`, changing nothing. What is worked out
+    /// may be kept for [`Ledger::decide`]: a cut is checked when it is proposed and prepared, and is the same when decided.
     ///
     /// # Errors
     /// [`CutError`] naming the first fault.
     fn check_cut(
         &self,
         value: &CutValue,
-        payments: &[&SignedPayment],
+        payments: &[Known<'_>],
         credits: &[(ShardAddress, Vec<Credit>)],
     ) -> Result<(), CutError>;
 
@@ -195,7 +214,7 @@ pub trait Ledger {
     fn decide(
         &mut self,
         value: &CutValue,
-        payments: &[&SignedPayment],
+        payments: &[Known<'_>],
         credits: &[(ShardAddress, Vec<Credit>)],
         writes: &mut Vec<Write>,
     ) -> Result<Snapshot, CutError>;

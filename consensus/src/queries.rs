@@ -36,7 +36,7 @@ impl<L: Ledger> Replica<L> {
     /// A payment of the queue or of the live window, with where it stands in a batch. For queries: looks through both.
     #[must_use]
     pub fn find_payment(&self, id: &smt_types::PaymentId) -> Option<(smt_types::SignedPayment, Option<(Digest, u16)>)> {
-        if let Some(pending) = self.certify.pool.values().find(|pending| pending.id == *id && !pending.in_batch) {
+        if let Some(pending) = self.certify.pool.find(id).filter(|pending| !pending.in_batch) {
             return Some((pending.payment.clone(), None));
         }
         let mut found = None;

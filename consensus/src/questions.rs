@@ -45,7 +45,10 @@ impl<L: Ledger> Replica<L> {
         open |= self.ask_links(cx);
         open |= self.ask_headers(cx);
         // Unanswered ones come up again with the next applied record of those who have them.
-        for digest in std::mem::take(&mut self.certify.lacking).into_iter().take(LACKING_ASKED_MAX) {
+        // What has come by itself meanwhile is not asked for.
+        let lacking = std::mem::take(&mut self.certify.lacking);
+        let lacking: Vec<Digest> = lacking.into_iter().filter(|digest| self.lacks(cx, digest)).collect();
+        for digest in lacking.into_iter().take(LACKING_ASKED_MAX) {
             if let Some(peer) = self.next_peer(self.node.shard) {
                 cx.out(Effect::Send(peer, Message::Ask(Ask::Batch(digest))));
             }
@@ -64,6 +67,14 @@ impl<L: Ledger> Replica<L> {
             let behind = self.epoch.decision.is_some() || self.epoch.target > self.epoch.decided;
             let wait = if behind { self.params.ask_us / 4 } else { self.params.ask_us };
             self.timers.insert((cx.now.saturating_add(wait), Timer::Ask));
+        }
+    }
+
+    /// Whether somebody has applied what is neither certified nor applied here.
+    fn lacks(&self, cx: &Cx<'_>, digest: &Digest) -> bool {
+        match self.certify.batches.get(digest) {
+            Some(state) => state.applied.values().any(|record| state.lacks(&record.bits)),
+            None => archive::batch(cx.reader, digest).is_none(),
         }
     }
 

@@ -51,7 +51,10 @@ pub(crate) enum Timer {
     Flush,
     Batch(Digest),
     Pending(Slot),
-    Lock(Slot),
+    /// Payments of the queue whose first wait is over.
+    Waits,
+    /// Locks of a batch that may have no certificate yet.
+    Locks(Digest),
     Epoch,
     View(Epoch, View),
     /// More than q reports may have come.
@@ -196,7 +199,8 @@ impl<L: Ledger> Replica<L> {
                 }
                 Timer::Batch(digest) => self.on_batch_timer(cx, digest),
                 Timer::Pending(slot) => self.on_pending_timer(cx, slot),
-                Timer::Lock(slot) => self.on_lock_timer(cx, slot),
+                Timer::Waits => self.on_waits_timer(cx),
+                Timer::Locks(digest) => self.on_locks_timer(cx, digest),
                 Timer::Epoch => self.on_epoch_timer(cx),
                 Timer::View(epoch, view) => self.on_view_timer(cx, epoch, view),
                 Timer::Propose => {

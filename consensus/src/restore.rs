@@ -63,16 +63,7 @@ impl<L: Ledger> Replica<L> {
         }
         self.take_in(cx, batch, digest);
         if let Some(vote) = vote {
-            for index in vote.bits.iter() {
-                let Some((_, id, slot)) = self.certify.batches.get(&digest).and_then(|s| s.item(index)) else {
-                    continue;
-                };
-                let entry = self.certify.slots.entry(slot).or_default();
-                if entry.lock.is_none() {
-                    entry.lock = Some(id);
-                    self.timers.insert((cx.now.saturating_add(self.params.relock_us), Timer::Lock(slot)));
-                }
-            }
+            self.lock(cx, &digest, &vote.bits);
             let part = smt_types::vote::VotePart { replica: me, bits: vote.bits, signature: vote.signature };
             if let Some(state) = self.certify.batches.get_mut(&digest) {
                 state.voted = true;
@@ -87,9 +78,8 @@ impl<L: Ledger> Replica<L> {
                 }
             }
             let quorum = self.committee.quorum();
-            state.finals = smt_types::Bitmap::from_fn(state.count(), |index| {
-                state.applied.values().filter(|record| record.bits.get(index)).count() >= quorum
-            });
+            state.finals =
+                smt_types::Bitmap::at_least(state.count(), quorum, state.applied.values().map(|record| &record.bits));
         }
         if let Some(certificate) = archive::certificate(cx.reader, &digest) {
             for vote in certificate.votes().filter(|vote| vote.replica != me) {

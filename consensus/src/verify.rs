@@ -80,6 +80,19 @@ impl Gate {
         }
     }
 
+    /// Checks clients' payments as one batch; where some are false, those alone are refused. Answers in order.
+    ///
+    /// # Errors
+    /// [`Refused::Signature`], for each payment that is false.
+    pub fn payments(&self, payments: Vec<SignedPayment>) -> Vec<Result<Verified<SignedPayment>, Refused>> {
+        let item = |p: &SignedPayment| (p.payment.payer, p.payment.id().0, p.signature);
+        let items: Vec<Item> = payments.iter().map(item).collect();
+        if self.checker.check_all(&items) {
+            return payments.into_iter().map(|payment| Ok(Verified(payment))).collect();
+        }
+        payments.into_iter().map(|payment| self.payment(payment)).collect()
+    }
+
     /// Checks a message. Cost: every signature in it, in one batch where all must hold.
     ///
     /// # Errors

@@ -3,19 +3,18 @@
 use crate::account::{Account, Link, StateParts, channel_key, channel_leaf};
 use crate::error::LedgerError;
 use crate::live::{Live, Transfer};
-use crate::plan::{Base, Plan};
+use crate::plan::{Base, Plan, Planned};
 use crate::store;
-use crate::table::Table;
 use crate::{AccountProof, history};
-use smt_consensus::ports::{ApplyError, CutError, Ledger, LiveAccount, Snapshot, Write};
+use smt_consensus::ports::{ApplyError, CutError, Known, Ledger, LiveAccount, Snapshot, Write};
+use smt_consensus::table::Table;
 use smt_trie::{History, Settings, Trie};
 use smt_types::clock::SierpinskiClock;
 use smt_types::codec::Bounded;
 use smt_types::credit::{Channel, Credit};
 use smt_types::header::{LinkChange, LinkChanges};
-use smt_types::{
-    Address, Amount, CutValue, Digest, Domain, Epoch, Genesis, PaymentId, Seq, ShardAddress, SignedPayment, Slot,
-};
+use smt_types::{Address, Amount, CutValue, Digest, Domain, Epoch, Genesis, PaymentId, Seq, ShardAddress, Slot};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// A shard's accounts, outboxes, cursors and history at the newest cut, and the live balances above it.
@@ -35,6 +34,8 @@ pub struct ShardLedger {
     pub(crate) levels: SierpinskiClock,
     live: Live,
     displaced: Vec<PaymentId>,
+    /// What the last check worked out, for the decision that mostly follows. Holds for the present cut alone.
+    planned: RefCell<Option<Planned>>,
 }
 
 impl ShardLedger {
@@ -100,6 +101,7 @@ impl ShardLedger {
             levels,
             live: Live::new(),
             displaced: Vec::new(),
+            planned: RefCell::new(None),
         })
     }
 
@@ -197,6 +199,7 @@ impl ShardLedger {
         let leaves: Vec<_> = plan.accounts.iter().map(|(address, account)| (address.0, Some(account.leaf()))).collect();
         self.trie.update(&leaves).map_err(|_| CutError::Overflow)?;
 
+        self.planned.take();
         self.epoch = epoch;
         self.history = history;
         self.levels = plan.levels;
@@ -226,13 +229,12 @@ impl Ledger for ShardLedger {
         self.live.account(&self.accounts, address)
     }
 
-    fn apply(&mut self, payment: &SignedPayment) -> Result<(), ApplyError> {
-        let slot = payment.payment.slot();
-        if !self.shard.contains(&slot.payer) {
+    fn apply(&mut self, payment: Known<'_>) -> Result<(), ApplyError> {
+        if !self.shard.contains(&payment.slot.payer) {
             return Err(ApplyError::Unfunded { balance: Amount::ZERO });
         }
-        let transfer = Transfer::new(payment, self.shard.contains(&payment.payment.payee));
-        self.live.apply(&self.accounts, slot, transfer)
+        let transfer = Transfer::new(&payment, self.shard.contains(&payment.payment.payee));
+        self.live.apply(&self.accounts, payment.slot, transfer)
     }
 
     fn cut_seq(&self, payer: &Address) -> Seq {
@@ -242,10 +244,16 @@ impl Ledger for ShardLedger {
     fn check_cut(
         &self,
         value: &CutValue,
-        payments: &[&SignedPayment],
+        payments: &[Known<'_>],
         credits: &[(ShardAddress, Vec<Credit>)],
     ) -> Result<(), CutError> {
-        self.base().plan(value, payments, credits).map(|_| ())
+        let key = Planned::key(value, payments, credits);
+        if self.planned.borrow().as_ref().is_some_and(|planned| planned.key == key) {
+            return Ok(());
+        }
+        let plan = self.base().plan(value, payments, credits)?;
+        *self.planned.borrow_mut() = Some(Planned { key, plan });
+        Ok(())
     }
 
     /// As the trait says. [`CutError::ForeignCredit`] also stands for a credit that the value names as consumed and
@@ -256,12 +264,16 @@ impl Ledger for ShardLedger {
     fn decide(
         &mut self,
         value: &CutValue,
-        payments: &[&SignedPayment],
+        payments: &[Known<'_>],
         credits: &[(ShardAddress, Vec<Credit>)],
         writes: &mut Vec<Write>,
     ) -> Result<Snapshot, CutError> {
         assert_eq!(Some(value.epoch), self.epoch.next(), "cuts of shard {} are consecutive", self.shard);
-        let plan = self.base().plan(value, payments, credits)?;
+        let key = Planned::key(value, payments, credits);
+        let plan = match self.planned.take().filter(|planned| planned.key == key) {
+            Some(planned) => planned.plan,
+            None => self.base().plan(value, payments, credits)?,
+        };
         self.commit(value.epoch, plan, writes)
     }
 

@@ -52,7 +52,6 @@ mod live;
 mod plan;
 mod proof;
 mod store;
-mod table;
 
 pub use account::{Account, Link, StateParts};
 pub use error::LedgerError;

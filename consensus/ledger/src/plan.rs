@@ -2,11 +2,11 @@
 
 use crate::account::{Account, Link};
 use crate::history::{Entry, Fate};
-use crate::table::Table;
-use smt_consensus::ports::CutError;
+use smt_consensus::ports::{CutError, Known};
+use smt_consensus::table::Table;
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::{Channel, Credit};
-use smt_types::{Address, Amount, CutValue, Payment, PaymentId, Seq, ShardAddress, SignedPayment, Slot};
+use smt_types::{Address, Amount, CutValue, Digest, Domain, Payment, PaymentId, Seq, ShardAddress, Slot, hash};
 use std::collections::BTreeMap;
 
 /// The state a cut extends.
@@ -19,12 +19,14 @@ pub(crate) struct Base<'a> {
 }
 
 /// The new values of all that a cut changes.
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// Payments that join, in (payer, seq) order.
     pub(crate) joined: Vec<(Slot, PaymentId)>,
     /// They and the voids, in the same order.
     pub(crate) entries: Vec<Entry>,
-    pub(crate) accounts: BTreeMap<Address, Account>,
+    /// Ascending by address.
+    pub(crate) accounts: Vec<(Address, Account)>,
     pub(crate) links: BTreeMap<ShardAddress, Link>,
     /// New credits to other shards: destination, number, credit; ascending by (payer, seq).
     pub(crate) outgoing: Vec<(ShardAddress, u64, Credit)>,
@@ -33,8 +35,37 @@ pub(crate) struct Plan {
     pub(crate) levels: SierpinskiClock,
 }
 
+/// A plan, and what it was made for.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) key: Digest,
+    pub(crate) plan: Plan,
+}
+
+impl Planned {
+    /// Binds everything that [`Base::plan`] looks at, and not the stamps of a value: they are set after its first check.
+    /// Cost: hashes 72 bytes a payment.
+    pub(crate) fn key(value: &CutValue, payments: &[Known<'_>], credits: &[(ShardAddress, Vec<Credit>)]) -> Digest {
+        let mut hasher = hash::hasher(Domain::CutPlan);
+        let mut part = |bytes: &[u8]| {
+            hasher.update(bytes);
+        };
+        part(&smt_types::codec::to_bytes(&(value.epoch, value.base, &value.voids, &value.consumed)));
+        part(&u64::try_from(payments.len()).unwrap_or(u64::MAX).to_le_bytes());
+        for payment in payments {
+            part(&payment.id.0.0);
+            part(&payment.slot.payer.0);
+            part(&payment.slot.seq.0.to_le_bytes());
+        }
+        part(&smt_types::codec::to_bytes(credits));
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
 /// What is added to and taken from an account.
 struct Change {
+    address: Address,
+    before: Account,
     credit: u128,
     debit: u128,
     next_seq: Seq,
@@ -49,13 +80,14 @@ impl Base<'_> {
     pub(crate) fn plan(
         &self,
         value: &CutValue,
-        payments: &[&SignedPayment],
+        payments: &[Known<'_>],
         credits: &[(ShardAddress, Vec<Credit>)],
     ) -> Result<Plan, CutError> {
         let slots = self.slots(value, payments)?;
         let mut planner = Planner {
             base: self,
-            changes: BTreeMap::new(),
+            changes: Vec::with_capacity(slots.len()),
+            places: Table::new(),
             links: BTreeMap::new(),
             outgoing: Vec::new(),
             credited: Vec::new(),
@@ -68,7 +100,7 @@ impl Base<'_> {
         planner.check_supply()?;
         let accounts = planner.accounts()?;
         let Planner { links, outgoing, credited, .. } = planner;
-        let entry = |(slot, payment): (&Slot, &Joining<'_>)| match payment {
+        let entry = |(slot, payment): &(Slot, Joining<'_>)| match payment {
             Some((id, _)) => Entry { slot: *slot, fate: Fate::Payment(*id) },
             None => Entry { slot: *slot, fate: Fate::Void },
         };
@@ -77,16 +109,10 @@ impl Base<'_> {
         Ok(Plan { joined, entries, accounts, links, outgoing, credited, levels })
     }
 
-    /// The slots this cut passes, each with its payment or none where it is void.
-    fn slots<'p>(
-        &self,
-        value: &CutValue,
-        payments: &[&'p SignedPayment],
-    ) -> Result<BTreeMap<Slot, Joining<'p>>, CutError> {
-        let mut slots = BTreeMap::new();
-        for signed in payments {
-            let payment = &signed.payment;
-            let slot = payment.slot();
+    /// The slots this cut passes, ascending, each with its payment or none where it is void.
+    fn slots<'p>(&self, value: &CutValue, payments: &[Known<'p>]) -> Result<Vec<(Slot, Joining<'p>)>, CutError> {
+        let mut slots: Vec<(Slot, Joining<'p>)> = Vec::with_capacity(payments.len());
+        for Known { slot, id, payment } in payments.iter().copied() {
             if !self.shard.contains(&slot.payer) {
                 // Nobody of another shard holds anything here.
                 return Err(CutError::Negative(slot.payer));
@@ -94,11 +120,15 @@ impl Base<'_> {
             if slot.seq < self.account(&slot.payer).next_seq {
                 continue;
             }
-            let id = payment.id();
-            if let Some(Some((other, _))) = slots.insert(slot, Some((id, payment)))
-                && other != id
+            slots.push((slot, Some((id, payment))));
+        }
+        slots.sort_unstable_by_key(|(slot, payment)| (*slot, payment.map(|(id, _)| id)));
+        slots.dedup_by_key(|(slot, payment)| (*slot, payment.map(|(id, _)| id)));
+        for pair in slots.windows(2) {
+            if let [(slot, Some((first, _))), (next, Some((second, _)))] = pair
+                && slot == next
             {
-                return Err(CutError::TwoAtSlot { slot, first: id.min(other), second: id.max(other) });
+                return Err(CutError::TwoAtSlot { slot: *slot, first: *first, second: *second });
             }
         }
         for slot in value.voids.iter() {
@@ -107,8 +137,10 @@ impl Base<'_> {
                 continue;
             }
             // A slot is either kept or void, and other shards' slots are none of ours.
-            if !self.shard.contains(&slot.payer) || slots.insert(*slot, None).is_some() {
-                return Err(CutError::Gap { slot: *slot, next });
+            let place = slots.binary_search_by_key(slot, |(slot, _)| *slot);
+            match place.err().filter(|_| self.shard.contains(&slot.payer)) {
+                Some(place) => slots.insert(place, (*slot, None)),
+                None => return Err(CutError::Gap { slot: *slot, next }),
             }
         }
         Ok(slots)
@@ -120,16 +152,22 @@ type Joining<'p> = Option<(PaymentId, &'p Payment)>;
 
 struct Planner<'a> {
     base: &'a Base<'a>,
-    changes: BTreeMap<Address, Change>,
+    changes: Vec<Change>,
+    /// Address → place among the changes.
+    places: Table<Address, usize>,
     links: BTreeMap<ShardAddress, Link>,
     outgoing: Vec<(ShardAddress, u64, Credit)>,
     credited: Vec<(ShardAddress, u64, Credit)>,
 }
 
 impl Planner<'_> {
-    fn change(&mut self, address: Address) -> &mut Change {
-        let next_seq = self.base.account(&address).next_seq;
-        self.changes.entry(address).or_insert(Change { credit: 0, debit: 0, next_seq })
+    fn change(&mut self, address: Address) -> Result<&mut Change, CutError> {
+        let place = *self.places.entry(address).or_insert_with(|| {
+            let before = self.base.account(&address);
+            self.changes.push(Change { address, before, credit: 0, debit: 0, next_seq: before.next_seq });
+            self.changes.len().saturating_sub(1)
+        });
+        self.changes.get_mut(place).ok_or(CutError::Overflow)
     }
 
     fn link(&mut self, peer: ShardAddress) -> &mut Link {
@@ -138,7 +176,7 @@ impl Planner<'_> {
     }
 
     fn credit(&mut self, payee: Address, amount: Amount) -> Result<(), CutError> {
-        let change = self.change(payee);
+        let change = self.change(payee)?;
         change.credit = change.credit.checked_add(u128::from(amount.0)).ok_or(CutError::Overflow)?;
         Ok(())
     }
@@ -146,7 +184,7 @@ impl Planner<'_> {
     /// Passes the payer's next slot. Called in slot order.
     fn pass(&mut self, slot: Slot, payment: Joining<'_>) -> Result<(), CutError> {
         let level = self.base.shard.level();
-        let payer = self.change(slot.payer);
+        let payer = self.change(slot.payer)?;
         if slot.seq != payer.next_seq {
             return Err(CutError::Gap { slot, next: payer.next_seq });
         }
@@ -223,14 +261,16 @@ impl Planner<'_> {
         Ok(levels)
     }
 
-    /// The accounts after this cut: all credits are added, then all debits are taken.
-    fn accounts(&self) -> Result<BTreeMap<Address, Account>, CutError> {
-        let after = |(address, change): (&Address, &Change)| {
-            let before = u128::from(self.base.account(address).balance.0);
+    /// The accounts after this cut, ascending: all credits are added, then all debits are taken.
+    fn accounts(&mut self) -> Result<Vec<(Address, Account)>, CutError> {
+        // The first fault in this order is the one named, whatever the order of the payments was.
+        self.changes.sort_unstable_by_key(|change| change.address);
+        let after = |change: &Change| {
+            let before = u128::from(change.before.balance.0);
             let total = before.checked_add(change.credit).ok_or(CutError::Overflow)?;
-            let left = total.checked_sub(change.debit).ok_or(CutError::Negative(*address))?;
+            let left = total.checked_sub(change.debit).ok_or(CutError::Negative(change.address))?;
             let balance = u64::try_from(left).map(Amount).map_err(|_| CutError::Overflow)?;
-            Ok((*address, Account { balance, next_seq: change.next_seq }))
+            Ok((change.address, Account { balance, next_seq: change.next_seq }))
         };
         self.changes.iter().map(after).collect()
     }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Owner, ledger, owners, value};
-use smt_consensus::ports::{ApplyError, CutError, Ledger, LiveAccount};
+use smt_consensus::ports::{ApplyError, CutError, Known, Ledger, LiveAccount};
 use smt_ledger::{Account, ShardLedger};
 use smt_types::credit::{Channel, Credit};
 use smt_types::{Amount, CutValue, Digest, PaymentId, Seq, ShardAddress, SignedPayment};
@@ -26,6 +26,7 @@ fn refused(
     credits: &[(ShardAddress, Vec<Credit>)],
 ) -> CutError {
     let (before, live, mut writes) = (ledger.writes(), format!("{:?}", ledger.ahead().collect::<Vec<_>>()), Vec::new());
+    let payments = &known(payments);
     let error = ledger.check_cut(value, payments, credits).unwrap_err();
     assert_eq!(ledger.decide(value, payments, credits, &mut writes).unwrap_err(), error);
     assert_eq!((ledger.writes(), format!("{:?}", ledger.ahead().collect::<Vec<_>>())), (before, live));
@@ -33,8 +34,12 @@ fn refused(
     error
 }
 
+fn known<'a>(payments: &[&'a SignedPayment]) -> Vec<Known<'a>> {
+    payments.iter().map(|payment| Known::from(*payment)).collect()
+}
+
 fn decide(ledger: &mut ShardLedger, value: &CutValue, payments: &[&SignedPayment]) {
-    let (mut writes, payments) = (Vec::new(), payments.to_vec());
+    let (mut writes, payments) = (Vec::new(), known(payments));
     ledger.decide(value, &payments, &[], &mut writes).unwrap();
     assert!(!writes.is_empty());
 }
@@ -107,7 +112,7 @@ fn credits_not_named_in_the_value_do_not_count() {
     // changes by a payment there.
     let paid = a.pay(0, far.address, 1);
     let replay = value(HERE, 3, &[], &[(THERE, 1, 9)]);
-    let again = own.decide(&replay, &[&paid], &given, &mut writes).unwrap();
+    let again = own.decide(&replay, &known(&[&paid]), &given, &mut writes).unwrap();
     assert_eq!((again.credited.len(), again.supply), (0, Amount(54)));
     assert_eq!(again.changes.0[0].received.count, 1);
     assert_eq!(own.levels().levels[0][1].epoch, 4);
@@ -137,9 +142,9 @@ fn join_of_reports_with_negative_intermediates_is_negative() {
     assert_eq!(refused(&mut own, &value(HERE, 1, &[], &[]), &joined_by_signed, &[]), CutError::Negative(b.address));
 
     // Ours holds it until the funding is here, so every report that has it is non-negative.
-    assert_eq!(own.apply(&spending), Err(ApplyError::Unfunded { balance: Amount(0) }));
-    own.apply(&funding).unwrap();
-    own.apply(&spending).unwrap();
+    assert_eq!(own.apply((&spending).into()), Err(ApplyError::Unfunded { balance: Amount(0) }));
+    own.apply((&funding).into()).unwrap();
+    own.apply((&spending).into()).unwrap();
     let report: Vec<_> = own.ahead().map(|(slot, _)| slot).collect();
     assert!(report.contains(&a.slot(0)) && report.contains(&b.slot(0)));
     decide(&mut own, &value(HERE, 1, &[], &[]), &[&spending, &funding]);
@@ -152,19 +157,19 @@ fn apply_asks_for_seq_and_funds() {
     let ([a, b], far) = (&all[0][..], &all[2][0]) else { panic!("two owners a shard") };
     let mut own = ledger(HERE, &[(a.address, 10)]);
     assert_eq!(own.account(&b.address), None);
-    assert_eq!(own.apply(&a.pay(1, b.address, 1)), Err(ApplyError::Seq { next: Seq(0) }));
-    assert_eq!(own.apply(&a.pay(0, b.address, 11)), Err(ApplyError::Unfunded { balance: Amount(10) }));
-    assert!(own.apply(&far.pay(0, a.address, 0)).is_err());
-    own.apply(&a.pay(0, b.address, 4)).unwrap();
-    own.apply(&a.pay(1, a.address, 6)).unwrap();
-    own.apply(&a.pay(2, far.address, 6)).unwrap();
+    assert_eq!(own.apply((&a.pay(1, b.address, 1)).into()), Err(ApplyError::Seq { next: Seq(0) }));
+    assert_eq!(own.apply((&a.pay(0, b.address, 11)).into()), Err(ApplyError::Unfunded { balance: Amount(10) }));
+    assert!(own.apply((&far.pay(0, a.address, 0)).into()).is_err());
+    own.apply((&a.pay(0, b.address, 4)).into()).unwrap();
+    own.apply((&a.pay(1, a.address, 6)).into()).unwrap();
+    own.apply((&a.pay(2, far.address, 6)).into()).unwrap();
     assert_eq!(own.account(&a.address), Some(LiveAccount { balance: Amount(0), next_seq: Seq(3) }));
     assert_eq!(own.account(&b.address), Some(LiveAccount { balance: Amount(4), next_seq: Seq(0) }));
     assert_eq!(own.cut_seq(&a.address), Seq(0));
     assert_eq!(own.outbox(THERE).count, 0);
     let mut writes = Vec::new();
     let payments = [&a.pay(2, far.address, 6), &a.pay(1, a.address, 6), &a.pay(0, b.address, 4)];
-    let snapshot = own.decide(&value(HERE, 1, &[], &[]), &payments, &[], &mut writes).unwrap();
+    let snapshot = own.decide(&value(HERE, 1, &[], &[]), &known(&payments), &[], &mut writes).unwrap();
     assert_eq!((snapshot.supply, own.outbox(THERE).sum, own.ahead().count()), (Amount(4), 6, 0));
     assert_eq!(snapshot.changes.0[0].peer, THERE);
     assert_eq!(snapshot.levels.levels[0][1].sent, 6);
@@ -180,7 +185,7 @@ fn void_passes_the_slot_for_ever_and_takes_back_what_rested_on_it() {
 
     let mut applied = ledger(HERE, &balances);
     for payment in [&lost, &resting, &unrelated] {
-        applied.apply(payment).unwrap();
+        applied.apply(payment.into()).unwrap();
     }
     let mut innocent = ledger(HERE, &balances);
     let void = value(HERE, 1, &[a.slot(0)], &[]);
@@ -193,9 +198,9 @@ fn void_passes_the_slot_for_ever_and_takes_back_what_rested_on_it() {
     assert_eq!(applied.account(&b.address), Some(LiveAccount { balance: Amount(2), next_seq: Seq(0) }));
 
     // A late certificate of the voided payment is refused; the next slot goes on, and what fell out may come again.
-    assert_eq!(applied.apply(&lost), Err(ApplyError::Seq { next: Seq(1) }));
-    applied.apply(&later).unwrap();
-    assert_eq!(applied.apply(&resting), Err(ApplyError::Unfunded { balance: Amount(2) }));
+    assert_eq!(applied.apply((&lost).into()), Err(ApplyError::Seq { next: Seq(1) }));
+    applied.apply((&later).into()).unwrap();
+    assert_eq!(applied.apply((&resting).into()), Err(ApplyError::Unfunded { balance: Amount(2) }));
     let root = innocent.state_root();
     for own in [&mut applied, &mut innocent] {
         decide(own, &value(HERE, 2, &[a.slot(0)], &[]), &[&lost, &later, &unrelated]);
@@ -223,11 +228,11 @@ fn decided_payment_replaces_another_applied_at_its_slot() {
     let mut own = ledger(HERE, &[(a.address, 10)]);
     let (ours, theirs) = (a.pay(0, b.address, 10), a.pay(0, c.address, 4));
     let next = a.pay(1, b.address, 6);
-    own.apply(&ours).unwrap();
+    own.apply((&ours).into()).unwrap();
     decide(&mut own, &value(HERE, 1, &[], &[]), &[&theirs]);
     assert_eq!(own.displaced(), [ours.payment.id()]);
     assert_eq!(own.account(&b.address), None);
-    own.apply(&next).unwrap();
+    own.apply((&next).into()).unwrap();
     assert_eq!(own.account(&a.address), Some(LiveAccount { balance: Amount(0), next_seq: Seq(2) }));
 }
 

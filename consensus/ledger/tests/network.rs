@@ -10,7 +10,7 @@ mod common;
 
 use common::{Owner, Random, Store, genesis, owners, value};
 use proptest::prelude::*;
-use smt_consensus::ports::{Column, Ledger, Reader};
+use smt_consensus::ports::{Column, Known, Ledger, Reader};
 use smt_ledger::ShardLedger;
 use smt_types::clock::SierpinskiClock;
 use smt_types::codec::Canonical;
@@ -116,7 +116,7 @@ impl Network {
         self.random.shuffle(&mut payments);
         for payment in payments.into_iter().filter(|_| self.random.below(4) > 0) {
             let before = replica.account(&payment.payment.slot().payer);
-            if replica.apply(payment).is_err() {
+            if replica.apply(payment.into()).is_err() {
                 self.stats.refused += 1;
                 assert_eq!(replica.account(&payment.payment.slot().payer), before);
             }
@@ -176,6 +176,7 @@ impl Network {
             payments.extend(join.iter().filter(|_| self.random.below(3) == 0).map(|slot| &shard.certified[slot]));
             self.random.shuffle(&mut payments);
             let root = replica.state_root();
+            let payments: Vec<Known<'_>> = payments.into_iter().map(Known::from).collect();
             assert_eq!(replica.check_cut(&value, &payments, &credits), Ok(()), "14: a join of reports is non-negative");
             assert_eq!(replica.state_root(), root);
             let mut writes = Vec::new();

@@ -85,10 +85,10 @@ fn is_cut(mail: &Mail) -> bool {
 
 fn stages(lab: &Lab, place: usize, stage: Stage) -> Vec<PaymentId> {
     let told = lab.events.iter().filter_map(|(at, event)| match event {
-        Event::Stage { id, stage: s, .. } if *at == place && *s == stage => Some(*id),
+        Event::Stages { stage: s, payments, .. } if *at == place && *s == stage => Some(payments),
         _ => None,
     });
-    told.collect()
+    told.flatten().map(|(id, _)| *id).collect()
 }
 
 fn evidence(lab: &Lab) -> Vec<(usize, &'static str, ReplicaIndex)> {

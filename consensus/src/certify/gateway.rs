@@ -1,6 +1,6 @@
 //! The gateway: the queue, batches, and what misses its quorum.
 
-use super::Pending;
+use super::pool::Pending;
 use crate::archive;
 use crate::effect::{Effect, Event, Reject, Stage, Token};
 use crate::ports::Ledger;
@@ -9,10 +9,13 @@ use crate::verify::Verified;
 use smt_types::batch::{self, Batch, BatchHeader};
 use smt_types::message::{Ask, Message, NodeId, Refusal};
 use smt_types::vote::Vote;
-use smt_types::{Address, Amount, Bounded, Digest, PaymentId, Seq, SignedPayment, Slot};
+use smt_types::{Address, Amount, Bounded, Digest, PaymentId, SignedPayment, Slot};
 
 /// How often a batch or its certificate is sent again to those who have not answered; then the cut catches them up.
 const RESENDS: u32 = 8;
+
+/// Payments of one batch asked for one by one at a time: each answer may be a whole batch.
+const LOCKS_ASKED_MAX: usize = 8;
 
 impl<L: Ledger> Replica<L> {
     /// A client's payment. Idempotent: the same payment again is answered with how far it has come.
@@ -31,7 +34,8 @@ impl<L: Ledger> Replica<L> {
 
     /// How far a payment has come, as this replica knows.
     pub(crate) fn stage_of(&self, cx: &Cx<'_>, slot: &Slot, id: &PaymentId) -> Option<Stage> {
-        if archive::payment(cx.reader, id).is_some() {
+        // No cut holds what its payer's next seq has not passed, so the disk is asked for late repetitions alone.
+        if slot.seq < self.ledger.cut_seq(&slot.payer) && archive::payment(cx.reader, id).is_some() {
             return Some(Stage::Snapshotted);
         }
         let entry = self.certify.slots.get(slot);
@@ -97,16 +101,17 @@ impl<L: Ledger> Replica<L> {
         }
         let pending =
             Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client };
-        self.certify.pool.insert(slot, pending);
-        self.timers.insert((cx.now.saturating_add(self.params.hold_us), Timer::Pending(slot)));
+        let until = cx.now.saturating_add(self.params.hold_us);
+        if self.certify.pool.first_wait().is_none() {
+            self.timers.insert((until, Timer::Waits));
+        }
+        self.certify.pool.insert(slot, pending, until);
         self.heat(cx, slot.payer);
     }
 
     /// The payer's queue may have something to batch now.
     pub(crate) fn heat(&mut self, cx: &mut Cx<'_>, payer: Address) {
-        let from = Slot { payer, seq: Seq(0) };
-        let waiting = self.certify.pool.range(from..).next().is_some_and(|(slot, _)| slot.payer == payer);
-        if !waiting || !self.certify.hot.insert(payer) {
+        if !self.certify.pool.heat(payer) {
             return;
         }
         if self.certify.flush_at.is_none() {
@@ -140,12 +145,10 @@ impl<L: Ledger> Replica<L> {
         }
         let limit = usize::from(self.params.batch_max.clamp(1, batch::MAX_BATCH_PAYMENTS));
         let mut payments: Vec<SignedPayment> = Vec::new();
-        while let Some(payer) = self.certify.hot.pop_first() {
+        while let Some(payer) = self.certify.pool.next_hot() {
             let room = limit.saturating_sub(payments.len());
-            let (run, more) = self.ready_run(cx.now, payer, room);
-            payments.extend(run);
-            if more {
-                self.certify.hot.insert(payer);
+            if self.ready_run(cx.now, payer, room, &mut payments) {
+                self.certify.pool.heat(payer);
             }
             if payments.len() >= limit {
                 self.open_batch(cx, std::mem::take(&mut payments));
@@ -157,11 +160,12 @@ impl<L: Ledger> Replica<L> {
         self.settle(cx);
     }
 
-    /// The payer's payments that can go into a batch now, in seq order, at most `room`; and whether room was too small.
-    fn ready_run(&mut self, now: u64, payer: Address, room: usize) -> (Vec<SignedPayment>, bool) {
+    /// Adds the payer's payments that can go into a batch now, in seq order, at most `room`; answers whether room was too
+    /// small.
+    fn ready_run(&mut self, now: u64, payer: Address, room: usize, batch: &mut Vec<SignedPayment>) -> bool {
         let live = self.ledger.account(&payer).unwrap_or_default();
         let (mut next, mut left) = (live.next_seq, live.balance);
-        let mut run = Vec::new();
+        let full = batch.len().saturating_add(room);
         loop {
             let slot = Slot { payer, seq: next };
             let free = self.certify.slots.get(&slot).is_none_or(|e| e.certified.is_none() && !e.forked);
@@ -172,14 +176,14 @@ impl<L: Ledger> Replica<L> {
             let (Some(rest), Some(after)) = (left.checked_sub(pending.payment.payment.amount), next.next()) else {
                 break;
             };
-            if run.len() >= room {
-                return (run, true);
+            if batch.len() >= full {
+                return true;
             }
             pending.in_batch = true;
-            run.push(pending.payment.clone());
+            batch.push(pending.payment.clone());
             (next, left) = (after, rest);
         }
-        (run, false)
+        false
     }
 
     /// Signs a batch over `payments`, votes on it, and sends it out. Header, payments and own vote are one synced record.
@@ -232,8 +236,9 @@ impl<L: Ledger> Replica<L> {
                 _ => {}
             }
         }
-        self.settle(cx);
+        // The certificate before the applied record: whoever gets the latter first would ask for the whole batch.
         self.announce(cx, digest);
+        self.settle(cx);
         let all = self.certify.batches.get(&digest).is_some_and(|s| s.votes.len() >= self.committee.size());
         if all {
             self.return_uncertified(cx, &digest);
@@ -312,6 +317,16 @@ impl<L: Ledger> Replica<L> {
         self.timers.insert((cx.now.saturating_add(wait), Timer::Batch(digest)));
     }
 
+    /// Payments whose first wait is over.
+    pub(crate) fn on_waits_timer(&mut self, cx: &mut Cx<'_>) {
+        while let Some(slot) = self.certify.pool.waited(cx.now) {
+            self.on_pending_timer(cx, slot);
+        }
+        if let Some(at) = self.certify.pool.first_wait() {
+            self.timers.insert((at, Timer::Waits));
+        }
+    }
+
     /// A queued payment has waited: batch it again, or give it up.
     pub(crate) fn on_pending_timer(&mut self, cx: &mut Cx<'_>, slot: Slot) {
         let live = self.ledger.account(&slot.payer).unwrap_or_default();
@@ -347,27 +362,38 @@ impl<L: Ledger> Replica<L> {
         }
     }
 
-    /// A lock has no certificate: ask for one, then take the payment up ourselves. Tries back off.
-    pub(crate) fn on_lock_timer(&mut self, cx: &mut Cx<'_>, slot: Slot) {
-        let passed = slot.seq < self.ledger.cut_seq(&slot.payer);
-        let Some(entry) = self.certify.slots.get_mut(&slot) else { return };
-        let Some(id) = entry.lock.filter(|_| entry.certified.is_none() && !entry.forked && !passed) else { return };
-        let tries = entry.relocks;
-        entry.relocks = tries.saturating_add(1);
-        cx.out(Effect::Broadcast(Message::Ask(Ask::Payment(slot, id))));
-        let queued = self.certify.pool.contains_key(&slot);
-        if tries > 0 && !queued {
-            let place =
-                self.certify.slots.get(&slot).and_then(|e| e.places.iter().find(|(other, _, _)| *other == id).copied());
-            let payment = place.and_then(|(_, digest, index)| {
-                self.certify.batches.get(&digest).and_then(|state| state.item(index)).map(|(p, _, _)| p.clone())
-            });
-            if let Some(payment) = payment {
+    /// Locks of a batch may have no certificate: ask for one, then take their payments up ourselves. Tries back off.
+    pub(crate) fn on_locks_timer(&mut self, cx: &mut Cx<'_>, digest: Digest) {
+        let Some(state) = self.certify.batches.get(&digest) else { return };
+        let open: Vec<(Slot, PaymentId, SignedPayment)> = state
+            .locked
+            .iter()
+            .filter_map(|index| state.item(index))
+            .filter(|(_, id, slot)| {
+                let waits = |e: &super::SlotState| e.lock == Some(*id) && e.certified.is_none() && !e.forked;
+                slot.seq >= self.ledger.cut_seq(&slot.payer) && self.certify.slots.get(slot).is_some_and(waits)
+            })
+            .map(|(payment, id, slot)| (slot, id, payment.clone()))
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let tries = state.relocks;
+        // One answer about the batch settles most; a payment certified by way of another batch is asked for by itself.
+        cx.out(Effect::Broadcast(Message::Ask(Ask::Batch(digest))));
+        for (place, (slot, id, payment)) in open.into_iter().enumerate() {
+            if place < LOCKS_ASKED_MAX {
+                cx.out(Effect::Broadcast(Message::Ask(Ask::Payment(slot, id))));
+            }
+            if tries > 0 && self.certify.pool.get(&slot).is_none() {
                 self.enqueue(cx, payment, false);
             }
         }
-        let wait = self.jitter(&id.0, self.params.relock_us.saturating_mul(1 << tries.min(5)) / 2);
-        self.timers.insert((cx.now.saturating_add(wait), Timer::Lock(slot)));
+        if let Some(state) = self.certify.batches.get_mut(&digest) {
+            state.relocks = tries.saturating_add(1);
+        }
+        let wait = self.jitter(&digest, self.params.relock_us.saturating_mul(1 << tries.min(5)) / 2);
+        self.timers.insert((cx.now.saturating_add(wait), Timer::Locks(digest)));
     }
 
     /// The slot is settled: its queue entry has done its work, or lost.

@@ -11,13 +11,17 @@
 //! for safety only: freeing one (unlock) is not built yet, so such a payer may be stuck at that seq.
 
 pub(crate) mod gateway;
+pub(crate) mod pool;
 pub(crate) mod settle;
 pub(crate) mod voter;
 
+use crate::ports::Known;
+use crate::table::Table;
 use smt_types::batch::Batch;
+use smt_types::report::BatchBits;
 use smt_types::vote::{Applied, VotePart};
 use smt_types::{BatchNumber, Bitmap, Digest, PaymentId, ReplicaIndex, SignedPayment, Slot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A batch in the live window: until each of its bits is in a cut or its slot is passed.
 #[derive(Debug)]
@@ -36,8 +40,13 @@ pub(crate) struct BatchState {
     pub(crate) decided_at: smt_types::Epoch,
     /// The largest applied record seen of each replica, own included.
     pub(crate) applied: BTreeMap<ReplicaIndex, Applied>,
+    /// Bits whose payments are applied here, by whichever batch.
+    pub(crate) applied_here: Bitmap,
     /// Bits with q applied records.
     pub(crate) finals: Bitmap,
+    /// Bits whose slots were first locked by the vote on this batch, and how often they have been asked for since.
+    pub(crate) locked: Bitmap,
+    pub(crate) relocks: u32,
     /// Whether the voting of this replica has answered.
     pub(crate) voted: bool,
     /// Certified bits that have been sent out from here.
@@ -62,7 +71,10 @@ impl BatchState {
             decided: Bitmap::zeros(count),
             decided_at: smt_types::Epoch(0),
             applied: BTreeMap::new(),
+            applied_here: Bitmap::zeros(count),
             finals: Bitmap::zeros(count),
+            locked: Bitmap::zeros(count),
+            relocks: 0,
             voted: false,
             sent: Bitmap::zeros(count),
             returned: false,
@@ -72,6 +84,18 @@ impl BatchState {
 
     pub(crate) fn count(&self) -> u16 {
         self.batch.header.count
+    }
+
+    /// Whether some of `bits`, applied by another, are neither certified nor applied here.
+    pub(crate) fn lacks(&self, bits: &Bitmap) -> bool {
+        !bits.without(&self.certified).without(&self.applied_here).is_empty()
+    }
+
+    /// The payment at `index`, with its hashes.
+    pub(crate) fn known(&self, index: u16) -> Option<Known<'_>> {
+        let place = usize::from(index);
+        let (signed, id, slot) = (self.batch.payments.get(place)?, *self.ids.get(place)?, *self.slots.get(place)?);
+        Some(Known { slot, id, payment: &signed.payment })
     }
 
     /// Payment, id and slot at `index`.
@@ -88,19 +112,33 @@ pub(crate) struct SlotState {
     pub(crate) lock: Option<PaymentId>,
     /// The payment that holds a certificate.
     pub(crate) certified: Option<PaymentId>,
+    /// A batch and index where it is certified.
+    pub(crate) certified_at: Option<(Digest, u16)>,
     /// The payment applied here.
     pub(crate) applied: Option<PaymentId>,
     /// Two different certified payments: beyond the fault bound. Nothing is voted or applied here any more.
     pub(crate) forked: bool,
-    /// Every place where a payment of this slot stands: (payment, batch, index).
-    pub(crate) places: BTreeSet<(PaymentId, Digest, u16)>,
+    /// Every place where a payment of this slot stands: (payment, batch, index), ascending. Mostly one.
+    pub(crate) places: Vec<(PaymentId, Digest, u16)>,
     /// A second payment seen outside any batch.
     pub(crate) rival: Option<Box<SignedPayment>>,
-    /// How often the replica itself has tried to get the lock certified.
-    pub(crate) relocks: u32,
 }
 
 impl SlotState {
+    /// Adds a place.
+    pub(crate) fn add_place(&mut self, place: (PaymentId, Digest, u16)) {
+        if let Err(at) = self.places.binary_search(&place) {
+            self.places.insert(at, place);
+        }
+    }
+
+    /// Whether different payments are known for this slot.
+    pub(crate) fn is_contested(&self) -> bool {
+        let rival = self.rival.iter().map(|p| p.payment.id());
+        let mut ids = self.places.iter().map(|(id, _, _)| *id).chain(rival).chain(self.lock);
+        ids.next().is_some_and(|first| ids.any(|id| id != first))
+    }
+
     /// The different payments known for this slot.
     pub(crate) fn known(&self) -> BTreeSet<PaymentId> {
         let rival = self.rival.iter().map(|p| p.payment.id());
@@ -108,38 +146,23 @@ impl SlotState {
     }
 }
 
-/// A payment in the gateway's queue.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) payment: SignedPayment,
-    pub(crate) id: PaymentId,
-    pub(crate) received_at: u64,
-    /// Not batched again before this time.
-    pub(crate) not_before: u64,
-    pub(crate) tries: u32,
-    /// In a batch of ours whose vote is open.
-    pub(crate) in_batch: bool,
-    /// Taken from a client, who is told when it is given up.
-    pub(crate) from_client: bool,
-}
-
 /// All certification state of one replica.
 #[derive(Debug, Default)]
 pub(crate) struct Certify {
     pub(crate) batches: BTreeMap<Digest, BatchState>,
-    pub(crate) slots: BTreeMap<Slot, SlotState>,
+    pub(crate) slots: Table<Slot, SlotState>,
     /// (gateway, number) → header digest, for live batches.
     pub(crate) numbers: BTreeMap<(ReplicaIndex, BatchNumber), Digest>,
     /// The next number of our own.
     pub(crate) next_number: BatchNumber,
     /// The gateway's queue.
-    pub(crate) pool: BTreeMap<Slot, Pending>,
-    /// Payers whose queue may have something to batch.
-    pub(crate) hot: BTreeSet<smt_types::Address>,
+    pub(crate) pool: pool::Pool,
     /// When the open flush is due.
     pub(crate) flush_at: Option<u64>,
+    /// Payers whose next payment is certified and was not funded here when last looked at.
+    pub(crate) unfunded: BTreeSet<smt_types::Address>,
     /// Payers whose next certified payment may be applicable.
-    pub(crate) work: BTreeSet<smt_types::Address>,
+    pub(crate) work: VecDeque<smt_types::Address>,
     /// Batches whose applied bits may have grown.
     pub(crate) dirty: BTreeSet<Digest>,
     /// Slots with two known payments, and whether both have been told to the peers.
@@ -154,6 +177,49 @@ pub(crate) struct Certify {
 
 /// Most payments of a shard that may be in live batches: bounds what one cut writes.
 pub(crate) const MAX_LIVE_PAYMENTS: usize = 262_144;
+
+impl Certify {
+    /// Puts a payer to the work to do.
+    pub(crate) fn look_at(&mut self, payer: smt_types::Address) {
+        if self.work.back() != Some(&payer) {
+            self.work.push_back(payer);
+        }
+    }
+
+    /// The naive join that `planted` plants: all bits certified here of every batch up to the highest number named.
+    pub(crate) fn bits_up_to_counts(&self, bits: &[BatchBits]) -> Vec<BatchBits> {
+        let mut top: BTreeMap<ReplicaIndex, smt_types::BatchNumber> = BTreeMap::new();
+        for entry in bits {
+            let known = top.entry(entry.gateway).or_insert(entry.number);
+            *known = (*known).max(entry.number);
+        }
+        let mut out = Vec::new();
+        for ((gateway, number), header) in &self.numbers {
+            let Some(state) = self.batches.get(header) else { continue };
+            if top.get(gateway).is_some_and(|highest| number <= highest) && !state.certified.is_empty() {
+                let entry =
+                    BatchBits { gateway: *gateway, number: *number, header: *header, bits: state.certified.clone() };
+                out.push(entry);
+            }
+        }
+        out
+    }
+
+    /// Notes that the slot's payment `id` is applied here, in every batch that names the slot; those have more to sign for.
+    pub(crate) fn mark_applied(&mut self, slot: &Slot, id: PaymentId) {
+        let entry = self.slots.entry(*slot).or_default();
+        entry.applied = Some(id);
+        for (other, digest, index) in &entry.places {
+            let Some(state) = self.batches.get_mut(digest) else { continue };
+            if *other == id {
+                state.applied_here.set(*index);
+                self.dirty.insert(*digest);
+            } else {
+                state.applied_here.clear(*index);
+            }
+        }
+    }
+}
 
 /// Batches and payments of one gateway in the live window.
 #[derive(Clone, Copy, Debug, Default)]

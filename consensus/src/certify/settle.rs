@@ -1,5 +1,6 @@
 //! Counting, applying, `applied` and `final`.
 
+use super::Certify;
 use crate::archive;
 use crate::effect::{Effect, Event, Stage};
 use crate::planted::{Bug, planted};
@@ -10,7 +11,7 @@ use smt_types::evidence::{Acceptance, Evidence};
 use smt_types::message::{Ask, Message, NodeId};
 use smt_types::vote::{Applied, Certificate, Vote, VotePart};
 use smt_types::{Bitmap, Bounded, Digest, Epoch, PaymentId, ReplicaIndex, Signature, SignedPayment, Slot};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<L: Ledger> Replica<L> {
     /// Votes for a batch, from anyone.
@@ -88,49 +89,61 @@ impl<L: Ledger> Replica<L> {
             let enough = state.votes.len() >= quorum;
             Bitmap::from_fn(count, |index| enough && state.votes.values().any(|part| part.bits.get(index)))
         } else {
-            Bitmap::from_fn(count, |index| state.votes.values().filter(|part| part.bits.get(index)).count() >= quorum)
+            Bitmap::at_least(count, quorum, state.votes.values().map(|part| &part.bits))
         };
         let mut certified = certified;
         certified.join(&state.decided);
-        let fresh: Vec<u16> = certified.iter().filter(|index| !state.certified.get(*index)).collect();
-        let changed = certified != state.certified;
-        state.certified = certified;
-        if !changed {
+        let fresh = certified.without(&state.certified);
+        state.certified.join(&fresh);
+        if fresh.is_empty() {
             return;
         }
         if let Some(certificate) = self.certificate(&digest) {
             cx.write(archive::put(Column::Certificate, digest.0.to_vec(), &certificate));
         }
-        for index in fresh {
-            self.on_certified(cx, digest, index);
-        }
         self.certify.dirty.insert(digest);
+        self.on_certified(cx, digest, &fresh);
     }
 
-    fn on_certified(&mut self, cx: &mut Cx<'_>, digest: Digest, index: u16) {
-        let Some((_, id, slot)) = self.certify.batches.get(&digest).and_then(|state| state.item(index)) else { return };
-        let entry = self.certify.slots.entry(slot).or_default();
-        match entry.certified {
-            None => entry.certified = Some(id),
-            Some(other) if other == id => {}
-            Some(other) => {
-                // Only beyond the fault bound. Both are kept as evidence; nothing is voted or applied here any more.
-                entry.forked = true;
-                self.two_certificates(cx, slot, other, id);
-                return;
+    fn on_certified(&mut self, cx: &mut Cx<'_>, digest: Digest, fresh: &Bitmap) {
+        let Certify { batches, slots, work, .. } = &mut self.certify;
+        let Some(state) = batches.get(&digest) else { return };
+        let (mut told, mut forks) = (Vec::new(), Vec::new());
+        for index in fresh.iter() {
+            let Some((_, id, slot)) = state.item(index) else { continue };
+            let entry = slots.entry(slot).or_default();
+            match entry.certified {
+                None => (entry.certified, entry.certified_at) = (Some(id), Some((digest, index))),
+                Some(other) if other == id => entry.certified_at = entry.certified_at.or(Some((digest, index))),
+                Some(other) => {
+                    // Only beyond the fault bound. Both are kept as evidence; nothing is voted or applied here any more.
+                    entry.forked = true;
+                    forks.push((slot, other, id));
+                    continue;
+                }
             }
+            if work.back() != Some(&slot.payer) {
+                work.push_back(slot.payer);
+            }
+            told.push((id, index));
         }
-        self.certify.work.insert(slot.payer);
-        let event = Event::Stage { id, stage: Stage::Certified, place: (digest, index), epoch: Epoch(0) };
-        cx.out(Effect::Event(event));
+        if !told.is_empty() {
+            let event = Event::Stages { stage: Stage::Certified, batch: digest, epoch: Epoch(0), payments: told };
+            cx.out(Effect::Event(event));
+        }
+        for (slot, first, second) in forks {
+            self.two_certificates(cx, slot, first, second);
+        }
     }
 
     /// Applies whatever has become applicable, then signs what is new as applied.
     pub(crate) fn settle(&mut self, cx: &mut Cx<'_>) {
-        while let Some(payer) = self.certify.work.pop_first() {
+        while let Some(payer) = self.certify.work.pop_front() {
             while let Some(payee) = self.apply_next(cx, payer) {
                 if payee != payer {
-                    self.certify.work.insert(payee);
+                    if self.certify.unfunded.remove(&payee) {
+                        self.certify.look_at(payee);
+                    }
                     self.heat(cx, payee);
                 }
             }
@@ -148,35 +161,28 @@ impl<L: Ledger> Replica<L> {
         let entry = self.certify.slots.get(&slot)?;
         let id = entry.certified.filter(|_| !entry.forked && entry.applied.is_none())?;
         let (digest, index) = self.certified_place(&slot, &id)?;
-        let payment = self.certify.batches.get(&digest)?.item(index)?.0.clone();
-        match self.ledger.apply(&payment) {
+        let payment = self.certify.batches.get(&digest)?.known(index)?;
+        let payee = payment.payment.payee;
+        match self.ledger.apply(payment) {
             Ok(()) => {}
             Err(ApplyError::Unfunded { .. }) if planted(Bug::NegativeIntermediates) => {}
             Err(ApplyError::Unfunded { .. }) => {
                 // Its funding is certified somewhere, or the voters would not have accepted it.
+                self.certify.unfunded.insert(payer);
                 self.want_since(cx);
                 return None;
             }
             Err(ApplyError::Seq { .. }) => return None,
         }
-        let entry = self.certify.slots.get_mut(&slot)?;
-        entry.applied = Some(id);
-        let places: Vec<Digest> =
-            entry.places.iter().filter(|(other, _, _)| *other == id).map(|(_, d, _)| *d).collect();
-        self.certify.dirty.extend(places);
+        self.certify.mark_applied(&slot, id);
         self.done_in_pool(cx, &slot, &id);
-        Some(payment.payment.payee)
+        Some(payee)
     }
 
     /// The certified bits of a batch whose payments are applied here.
     pub(crate) fn applied_bits(&self, digest: &Digest) -> Option<Bitmap> {
         let state = self.certify.batches.get(digest)?;
-        Some(Bitmap::from_fn(state.count(), |index| {
-            state.certified.get(index)
-                && state.item(index).is_some_and(|(_, id, slot)| {
-                    self.certify.slots.get(&slot).is_some_and(|entry| entry.applied == Some(id))
-                })
-        }))
+        Some(state.certified.both(&state.applied_here))
     }
 
     fn sign_applied(&mut self, cx: &mut Cx<'_>, digest: &Digest) {
@@ -216,13 +222,7 @@ impl<L: Ledger> Replica<L> {
         if let Some(state) = self.certify.batches.get(&applied.header) {
             // Certified elsewhere and neither certified nor applied here: asked for with the next round of questions, never
             // at once, so that answers to answers cannot go round in circles.
-            let lacking = applied.bits.iter().any(|index| {
-                !state.certified.get(index)
-                    && state.item(index).is_some_and(|(_, id, slot)| {
-                        self.certify.slots.get(&slot).is_none_or(|entry| entry.applied != Some(id))
-                    })
-            });
-            if lacking {
+            if state.lacks(&applied.bits) {
                 self.certify.lacking.insert(applied.header);
                 self.arm_ask(cx);
             }
@@ -256,16 +256,17 @@ impl<L: Ledger> Replica<L> {
             cx.write(archive::put(Column::Applied, key, &applied));
         }
         state.applied.insert(applied.replica, applied);
-        let finals = Bitmap::from_fn(state.count(), |index| {
-            state.applied.values().filter(|record| record.bits.get(index)).count() >= quorum
-        });
-        let fresh: Vec<u16> = finals.iter().filter(|index| !state.finals.get(*index)).collect();
-        state.finals = finals;
-        for index in fresh {
+        let finals = Bitmap::at_least(state.count(), quorum, state.applied.values().map(|record| &record.bits));
+        let fresh = finals.without(&state.finals);
+        state.finals.join(&fresh);
+        let mut told: BTreeMap<Epoch, Vec<(PaymentId, u16)>> = BTreeMap::new();
+        for index in fresh.iter() {
             let Some((_, id, _)) = state.item(index) else { continue };
             let epoch = final_epoch(state.applied.values(), index, quorum);
-            let event = Event::Stage { id, stage: Stage::Final, place: (digest, index), epoch };
-            cx.out(Effect::Event(event));
+            told.entry(epoch).or_default().push((id, index));
+        }
+        for (epoch, payments) in told {
+            cx.out(Effect::Event(Event::Stages { stage: Stage::Final, batch: digest, epoch, payments }));
         }
     }
 
@@ -329,7 +330,7 @@ impl<L: Ledger> Replica<L> {
         if !entry.known().contains(&id) {
             entry.rival = Some(Box::new(payment));
         }
-        if entry.known().len() > 1 {
+        if entry.is_contested() {
             self.note_contested(cx, slot);
         }
     }

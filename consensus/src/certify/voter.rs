@@ -6,13 +6,13 @@ use crate::effect::Effect;
 use crate::planted::{Bug, planted};
 use crate::ports::{Column, Ledger};
 use crate::replica::{Cx, Replica, Timer};
+use crate::table::Table;
 use smt_types::batch::Batch;
 use smt_types::clock::MAX_LAMPORT_AHEAD;
 use smt_types::evidence::{Evidence, SignedBatchHeader};
 use smt_types::message::{Message, NodeId, Refusal};
 use smt_types::vote::{Vote, VotePart};
 use smt_types::{Address, Amount, Bitmap, Bounded, Digest, Seq, Signature};
-use std::collections::BTreeMap;
 
 impl<L: Ledger> Replica<L> {
     /// A gateway's batch: take it in and answer it.
@@ -76,8 +76,8 @@ impl<L: Ledger> Replica<L> {
         for index in 0..state.count() {
             let Some((_, id, slot)) = state.item(index) else { continue };
             let entry = self.certify.slots.entry(slot).or_default();
-            entry.places.insert((id, digest, index));
-            if entry.known().len() > 1 {
+            entry.add_place((id, digest, index));
+            if entry.is_contested() {
                 contested.push(slot);
             }
             // A payment applied through another batch, or joined by a cut, counts as applied in this one too.
@@ -89,6 +89,9 @@ impl<L: Ledger> Replica<L> {
             }
             if entry.applied.is_none() && joined.is_some() {
                 entry.applied = Some(id);
+            }
+            if entry.applied == Some(id) {
+                state.applied_here.set(index);
             }
         }
         self.certify.batches.insert(digest, state);
@@ -161,11 +164,13 @@ impl<L: Ledger> Replica<L> {
         let mut bits = Bitmap::zeros(state.count());
         let mut advice = Vec::new();
         // Per payer: next seq and money left, as far as this batch has been accepted.
-        let mut runs: BTreeMap<Address, (Seq, Amount)> = BTreeMap::new();
+        let mut runs: Table<Address, (Seq, Amount)> = Table::new();
         for index in 0..state.count() {
             let Some((payment, id, slot)) = state.item(index) else { continue };
-            let live = self.ledger.account(&slot.payer).unwrap_or_default();
-            let (next, left) = runs.get(&slot.payer).copied().unwrap_or((live.next_seq, live.balance));
+            let (next, left) = runs.get(&slot.payer).copied().unwrap_or_else(|| {
+                let live = self.ledger.account(&slot.payer).unwrap_or_default();
+                (live.next_seq, live.balance)
+            });
             let entry = self.certify.slots.get(&slot);
             let other_lock = entry.and_then(|e| e.lock).filter(|lock| *lock != id && !planted(Bug::IgnoreLock));
             let refusal =
@@ -198,16 +203,20 @@ impl<L: Ledger> Replica<L> {
         (bits, advice)
     }
 
-    fn lock(&mut self, cx: &mut Cx<'_>, digest: &Digest, bits: &Bitmap) {
-        let Some(state) = self.certify.batches.get(digest) else { return };
+    /// Locks what a vote of ours accepts, and sees to it later that locks get their certificates.
+    pub(crate) fn lock(&mut self, cx: &mut Cx<'_>, digest: &Digest, bits: &Bitmap) {
+        let Some(state) = self.certify.batches.get_mut(digest) else { return };
         for index in bits.iter() {
             let Some((_, id, slot)) = state.item(index) else { continue };
             let entry = self.certify.slots.entry(slot).or_default();
             if entry.lock.is_none() || planted(Bug::IgnoreLock) {
                 entry.lock = Some(id);
-                let wait = self.jitter(&id.0, self.params.relock_us);
-                self.timers.insert((cx.now.saturating_add(wait), Timer::Lock(slot)));
+                state.locked.set(index);
             }
+        }
+        if !state.locked.is_empty() {
+            let wait = self.jitter(digest, self.params.relock_us);
+            self.timers.insert((cx.now.saturating_add(wait), Timer::Locks(*digest)));
         }
     }
 
@@ -242,7 +251,14 @@ impl<L: Ledger> Replica<L> {
 
     /// A batch and index where `id` is certified.
     pub(crate) fn certified_place(&self, slot: &smt_types::Slot, id: &smt_types::PaymentId) -> Option<(Digest, u16)> {
-        self.certify.slots.get(slot)?.places.iter().find_map(|(other, digest, index)| {
+        let entry = self.certify.slots.get(slot)?;
+        let newest = entry
+            .certified_at
+            .filter(|(digest, _)| entry.certified == Some(*id) && self.certify.batches.contains_key(digest));
+        if newest.is_some() {
+            return newest;
+        }
+        entry.places.iter().find_map(|(other, digest, index)| {
             let here = other == id && self.certify.batches.get(digest).is_some_and(|state| state.certified.get(*index));
             here.then_some((*digest, *index))
         })

@@ -173,29 +173,6 @@ impl<L: Ledger> Replica<L> {
         })
     }
 
-    /// The naive join that `planted` plants: all bits certified here of every batch up to the highest number named.
-    pub(crate) fn bits_up_to_counts(&self, bits: &[smt_types::report::BatchBits]) -> Vec<smt_types::report::BatchBits> {
-        let mut top: BTreeMap<ReplicaIndex, smt_types::BatchNumber> = BTreeMap::new();
-        for entry in bits {
-            let known = top.entry(entry.gateway).or_insert(entry.number);
-            *known = (*known).max(entry.number);
-        }
-        let mut out = Vec::new();
-        for ((gateway, number), header) in &self.certify.numbers {
-            let Some(state) = self.certify.batches.get(header) else { continue };
-            if top.get(gateway).is_some_and(|highest| number <= highest) && !state.certified.is_empty() {
-                let entry = smt_types::report::BatchBits {
-                    gateway: *gateway,
-                    number: *number,
-                    header: *header,
-                    bits: state.certified.clone(),
-                };
-                out.push(entry);
-            }
-        }
-        out
-    }
-
     /// A proposal for the current epoch.
     pub(crate) fn on_proposal(&mut self, cx: &mut Cx<'_>, from: NodeId, proposal: Proposal) {
         let current = self.epoch.current();

@@ -2,15 +2,17 @@
 
 use super::OpenHeader;
 use crate::archive::{self, StoredHeader};
+use crate::certify::Certify;
 use crate::effect::{Effect, Event, Stage};
 use crate::planted::{Bug, planted};
-use crate::ports::{Column, CutError, Ledger};
+use crate::ports::{Column, CutError, Known, Ledger};
 use crate::replica::{Cx, Replica, Timer};
+use crate::table::Table;
 use smt_types::evidence::{Evidence, SignedHeader};
 use smt_types::hash::{self, Domain};
 use smt_types::header::{CertifiedHeader, HeaderSignature};
 use smt_types::message::{Message, NodeId};
-use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId, SignedPayment};
+use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId};
 use std::collections::BTreeMap;
 
 /// Own headers without a quorum that are kept and repeated; a shard that far behind has lost its quorum anyway.
@@ -23,28 +25,27 @@ const KEEP_FOR_RECEIPTS: u64 = 16;
 /// How long replicas other than the proposer wait before they publish a certified header themselves.
 const PUBLISH_GRACE_US: u64 = 300_000;
 
-/// A payment, its id, and where it stands.
-type Placed<'a> = (&'a SignedPayment, PaymentId, (Digest, u16));
+/// Payments with the places they stand at, in the same order.
+type Placed<'a> = (Vec<Known<'a>>, Vec<(Digest, u16)>);
+
+/// The payments a value names, with their places; `None` if a batch is not held.
+fn payments_of<'a>(certify: &'a Certify, value: &CutValue) -> Option<Placed<'a>> {
+    let (mut payments, mut places) = (Vec::new(), Vec::new());
+    let by_counts = planted(Bug::JoinByCounts).then(|| certify.bits_up_to_counts(&value.bits));
+    for entry in by_counts.as_deref().unwrap_or(&value.bits) {
+        let state = certify.batches.get(&entry.header)?;
+        for index in entry.bits.iter() {
+            payments.push(state.known(index)?);
+            places.push((entry.header, index));
+        }
+    }
+    Some((payments, places))
+}
 
 impl<L: Ledger> Replica<L> {
-    /// The payments a value names, with their places; `None` if a batch is not held.
-    fn payments_of(&self, value: &CutValue) -> Option<Vec<Placed<'_>>> {
-        let mut payments = Vec::new();
-        let by_counts = planted(Bug::JoinByCounts).then(|| self.bits_up_to_counts(&value.bits));
-        for entry in by_counts.as_deref().unwrap_or(&value.bits) {
-            let state = self.certify.batches.get(&entry.header)?;
-            for index in entry.bits.iter() {
-                let (payment, id, _) = state.item(index)?;
-                payments.push((payment, id, (entry.header, index)));
-            }
-        }
-        Some(payments)
-    }
-
     /// Whether the value can be carried out on this replica's cut.
     pub(crate) fn check_value(&self, value: &CutValue) -> Result<(), CutError> {
-        let payments = self.payments_of(value).unwrap_or_default();
-        let payments: Vec<&SignedPayment> = payments.into_iter().map(|(payment, _, _)| payment).collect();
+        let (payments, _) = payments_of(&self.certify, value).unwrap_or_default();
         let credits = self.credits_of(value).unwrap_or_default();
         self.ledger.check_cut(value, &payments, &credits)
     }
@@ -53,14 +54,15 @@ impl<L: Ledger> Replica<L> {
     pub(crate) fn try_carry(&mut self, cx: &mut Cx<'_>) {
         let Some(decision) = self.epoch.decision.clone() else { return };
         let value = &decision.value;
-        let (Some(payments), Some(credits)) = (self.payments_of(value), self.credits_of(value)) else {
+        let (Some((payments, at)), Some(credits)) = (payments_of(&self.certify, value), self.credits_of(value)) else {
             self.arm_ask(cx);
             return;
         };
-        let places: BTreeMap<PaymentId, (Digest, u16)> =
-            payments.iter().rev().map(|(_, id, place)| (*id, *place)).collect();
-        let payments: Vec<SignedPayment> = payments.into_iter().map(|(payment, _, _)| payment.clone()).collect();
-        let payments: Vec<&SignedPayment> = payments.iter().collect();
+        let mut places: Table<PaymentId, (Digest, u16)> = Table::new();
+        places.reserve(payments.len());
+        for (payment, place) in payments.iter().zip(at) {
+            places.entry(payment.id).or_insert(place);
+        }
         let mut writes = Vec::new();
         let snapshot = match self.ledger.decide(value, &payments, &credits, &mut writes) {
             Ok(snapshot) => snapshot,
@@ -97,20 +99,21 @@ impl<L: Ledger> Replica<L> {
                 cx.write(archive::put(Column::Payment, id.0.0.to_vec(), &(*batch, *index, epoch)));
                 joined.push((*id, (*batch, *index)));
             }
-            let entry = self.certify.slots.entry(*slot).or_default();
-            entry.applied = Some(*id);
-            entry.certified.get_or_insert(*id);
-            let batches: Vec<Digest> = entry.places.iter().filter(|(o, _, _)| o == id).map(|(_, d, _)| *d).collect();
-            self.certify.dirty.extend(batches);
+            self.certify.slots.entry(*slot).or_default().certified.get_or_insert(*id);
+            self.certify.mark_applied(slot, *id);
             self.done_in_pool(cx, slot, id);
-            self.certify.work.insert(slot.payer);
+            self.certify.look_at(slot.payer);
         }
         for (source, number, credit) in &snapshot.credited {
             let row = (*source, *number, epoch);
             cx.write(archive::put(Column::Credited, credit.payment.0.0.to_vec(), &row));
             let event = Event::Credited { id: credit.payment, payee: credit.payee, amount: credit.amount, epoch };
             cx.out(Effect::Event(event));
-            self.certify.work.insert(credit.payee);
+            self.certify.look_at(credit.payee);
+        }
+        // The cut may bring funds that this replica had not seen.
+        for payer in std::mem::take(&mut self.certify.unfunded) {
+            self.certify.look_at(payer);
         }
         if planted(Bug::ForgetLateBits) {
             self.epoch.listed.extend(value.bits.iter().map(|entry| entry.header));
@@ -173,11 +176,16 @@ impl<L: Ledger> Replica<L> {
             cx.write(archive::delete(Column::Live, digest.0.to_vec()));
             for (index, (slot, id)) in state.slots.iter().zip(&state.ids).enumerate() {
                 let Some(entry) = self.certify.slots.get_mut(slot) else { continue };
-                entry.places.remove(&(*id, digest, u16::try_from(index).unwrap_or(u16::MAX)));
+                let place = (*id, digest, u16::try_from(index).unwrap_or(u16::MAX));
+                entry.places.retain(|other| *other != place);
+                entry.certified_at = entry.certified_at.filter(|(other, _)| *other != digest);
+                // A slot is there as long as a live batch names it; all slots of this one are passed.
+                if entry.places.is_empty() {
+                    self.certify.slots.remove(slot);
+                }
             }
         }
         let ledger = &self.ledger;
-        self.certify.slots.retain(|slot, entry| !entry.places.is_empty() || slot.seq >= ledger.cut_seq(&slot.payer));
         self.certify.contested.retain(|slot| slot.seq >= ledger.cut_seq(&slot.payer));
     }
 
@@ -287,8 +295,12 @@ impl<L: Ledger> Replica<L> {
         self.epoch.header_signatures.remove(&epoch);
         let key = archive::shard_number_key(self.me().shard, epoch.0);
         cx.write(archive::put(Column::Header, key, &certified));
-        for (id, place) in open.joined {
-            cx.out(Effect::Event(Event::Stage { id, stage: Stage::Snapshotted, place, epoch }));
+        let mut by_batch: BTreeMap<Digest, Vec<(PaymentId, u16)>> = BTreeMap::new();
+        for (id, (batch, index)) in open.joined {
+            by_batch.entry(batch).or_default().push((id, index));
+        }
+        for (batch, payments) in by_batch {
+            cx.out(Effect::Event(Event::Stages { stage: Stage::Snapshotted, batch, epoch, payments }));
         }
         cx.out(Effect::Event(Event::Header(Box::new(certified.clone()))));
         // One replica publishes at once, the others only if they have not seen it by gossip: equal headers with different

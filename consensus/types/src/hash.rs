@@ -114,6 +114,8 @@ domains! {
     EpochTransactions = "smt 2026-11-20 epoch transactions";
     /// The history accumulator's root as part of the state.
     History = "smt 2026-11-20 history root";
+    /// What a replica has worked out a cut for; never leaves it.
+    CutPlan = "smt 2026-11-20 cut plan";
     /// A committee.
     Committee = "smt 2026-11-20 committee";
     /// Possession of a replica's two keys.

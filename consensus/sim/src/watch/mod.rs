@@ -164,17 +164,24 @@ impl Watch {
     /// An event is told.
     pub fn event(&mut self, node: NodeId, event: &Event, store: &Store) -> Check {
         match event {
-            Event::Stage { id, stage: Stage::Certified, place: (batch, index), .. } => {
-                self.certified(node, *id, batch, *index, store)
-            }
-            Event::Stage { id, stage: Stage::Final, epoch, .. } => {
-                self.finals.insert(*id);
-                self.final_event(node, *id, *epoch)
-            }
-            Event::Stage { id, stage: Stage::Snapshotted, epoch, .. } => {
-                let known = self.model.joined.get(id);
-                hold!("13 stages", known == Some(epoch), "{node} says {id} is in cut {epoch}, the cuts say {known:?}");
-                Ok(())
+            Event::Stages { stage, batch, epoch, payments } => {
+                payments.iter().try_for_each(|(id, index)| match stage {
+                    Stage::Certified => self.certified(node, *id, batch, *index, store),
+                    Stage::Final => {
+                        self.finals.insert(*id);
+                        self.final_event(node, *id, *epoch)
+                    }
+                    Stage::Snapshotted => {
+                        let known = self.model.joined.get(id);
+                        hold!(
+                            "13 stages",
+                            known == Some(epoch),
+                            "{node} says {id} is in cut {epoch}, the cuts say {known:?}"
+                        );
+                        Ok(())
+                    }
+                    Stage::Received | Stage::Void => Ok(()),
+                })
             }
             Event::Credited { id, payee, amount, epoch } => {
                 let known = self.model.credited.get(id).copied();

@@ -1,0 +1,133 @@
+//! The gateway's queue: payments by payer and seq, and which payers may have something to batch.
+
+use crate::table::Table;
+use smt_types::{Address, PaymentId, Seq, SignedPayment, Slot};
+use std::collections::VecDeque;
+
+/// A payment in the gateway's queue.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) payment: SignedPayment,
+    pub(crate) id: PaymentId,
+    pub(crate) received_at: u64,
+    /// Not batched again before this time.
+    pub(crate) not_before: u64,
+    pub(crate) tries: u32,
+    /// In a batch of ours whose vote is open.
+    pub(crate) in_batch: bool,
+    /// Taken from a client, who is told when it is given up.
+    pub(crate) from_client: bool,
+}
+
+/// One payer's payments, ascending by seq; few, and mostly added at the end.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<(Seq, Pending)>,
+    /// Stands in the line of payers to look at.
+    hot: bool,
+}
+
+impl Queue {
+    fn place(&self, seq: Seq) -> Result<usize, usize> {
+        self.waiting.binary_search_by_key(&seq, |(seq, _)| *seq)
+    }
+}
+
+/// The queue of one gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    payers: Table<Address, Queue>,
+    payments: usize,
+    /// Payers to look at, in the order in which they turned up: nobody is overtaken because of an address.
+    line: VecDeque<Address>,
+    /// When the first wait of a payment ends; in that order, since all wait equally long. May name payments long gone.
+    waits: VecDeque<(u64, Slot)>,
+}
+
+impl Pool {
+    /// Number of payments.
+    pub(crate) fn len(&self) -> usize {
+        self.payments
+    }
+
+    pub(crate) fn get(&self, slot: &Slot) -> Option<&Pending> {
+        let queue = self.payers.get(&slot.payer)?;
+        queue.place(slot.seq).ok().and_then(|place| queue.waiting.get(place)).map(|(_, pending)| pending)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: &Slot) -> Option<&mut Pending> {
+        let queue = self.payers.get_mut(&slot.payer)?;
+        let place = queue.place(slot.seq).ok()?;
+        queue.waiting.get_mut(place).map(|(_, pending)| pending)
+    }
+
+    /// Adds a payment at a slot that has none; its first wait ends at `wait_until`, which never goes back.
+    pub(crate) fn insert(&mut self, slot: Slot, pending: Pending, wait_until: u64) {
+        let queue = self.payers.entry(slot.payer).or_default();
+        match queue.place(slot.seq) {
+            Ok(place) => {
+                if let Some((_, known)) = queue.waiting.get_mut(place) {
+                    *known = pending;
+                }
+            }
+            Err(place) => {
+                queue.waiting.insert(place, (slot.seq, pending));
+                self.payments = self.payments.saturating_add(1);
+            }
+        }
+        self.waits.push_back((wait_until, slot));
+    }
+
+    pub(crate) fn remove(&mut self, slot: &Slot) -> Option<Pending> {
+        let queue = self.payers.get_mut(&slot.payer)?;
+        let place = queue.place(slot.seq).ok()?;
+        let (_, pending) = queue.waiting.remove(place);
+        self.payments = self.payments.saturating_sub(1);
+        if queue.waiting.is_empty() && !queue.hot {
+            self.payers.remove(&slot.payer);
+        }
+        Some(pending)
+    }
+
+    /// Puts a payer into the line if it has payments and does not stand there; answers whether it was put there.
+    pub(crate) fn heat(&mut self, payer: Address) -> bool {
+        let Some(queue) = self.payers.get_mut(&payer).filter(|queue| !queue.hot && !queue.waiting.is_empty()) else {
+            return false;
+        };
+        queue.hot = true;
+        self.line.push_back(payer);
+        true
+    }
+
+    /// The next payer in the line, which leaves it.
+    pub(crate) fn next_hot(&mut self) -> Option<Address> {
+        let payer = self.line.pop_front()?;
+        if let Some(queue) = self.payers.get_mut(&payer) {
+            queue.hot = false;
+            if queue.waiting.is_empty() {
+                self.payers.remove(&payer);
+            }
+        }
+        Some(payer)
+    }
+
+    /// When the first of the waits ends.
+    pub(crate) fn first_wait(&self) -> Option<u64> {
+        self.waits.front().map(|(at, _)| *at)
+    }
+
+    /// A payment whose first wait is over at `now`.
+    pub(crate) fn waited(&mut self, now: u64) -> Option<Slot> {
+        let (at, _) = self.waits.front()?;
+        if *at > now {
+            return None;
+        }
+        self.waits.pop_front().map(|(_, slot)| slot)
+    }
+
+    /// A payment of the queue by its id. Looks through all of it.
+    pub(crate) fn find(&self, id: &PaymentId) -> Option<&Pending> {
+        let has = |queue: &Queue| queue.waiting.iter().any(|(_, pending)| pending.id == *id);
+        self.payers.find(has)?.waiting.iter().map(|(_, pending)| pending).find(|pending| pending.id == *id)
+    }
+}
