@@ -11,7 +11,7 @@ type Entry = Option<(PublicKey, Option<EdwardsPoint>)>;
 ///
 /// It only ever holds what decompressing the bytes gives, also that they are no point: nothing that is sent can make it
 /// answer falsely. Each key has one place, by its first bytes; whoever floods it with keys evicts others, and those cost what
-/// they cost without it. Memory is fixed when it is made, about 210 bytes a place, and the places are locked one by one.
+/// they cost without it. Memory is fixed when it is made, about 220 bytes a place, and the places are locked one by one.
 pub struct KeyCache {
     places: Box<[Mutex<Entry>]>,
 }
