@@ -53,4 +53,4 @@ pub use header::Header;
 pub use ids::{BatchNumber, Epoch, NetworkId, ReplicaIndex, Seq, View};
 pub use payment::{Payment, PaymentId, SignedPayment, Slot};
 pub use receipt::Receipt;
-pub use signer::{Checker, RealChecker, Signer};
+pub use signer::{CachedChecker, Checker, RealChecker, Signer};

@@ -3,7 +3,7 @@
 //! The daemon uses [`RealChecker`] and real secrets. The simulator puts a keyed hash behind the same two traits, because
 //! 200 seeds of real elliptic-curve arithmetic cost minutes and test nothing about the protocol.
 
-use crate::crypto::Field;
+use crate::crypto::{Field, KeyCache};
 use crate::{Digest, JubPublicKey, JubSignature, PublicKey, Signature};
 
 /// Signs as one replica.
@@ -41,5 +41,42 @@ impl Checker for RealChecker {
 
     fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
         crate::crypto::verify_batch(items)
+    }
+}
+
+/// The real schemes, and a bounded memory of keys: what a replica uses, which sees the same keys again and again.
+///
+/// Answers what [`RealChecker`] answers.
+#[derive(Debug)]
+pub struct CachedChecker {
+    keys: KeyCache,
+}
+
+impl CachedChecker {
+    /// Remembers up to `keys` keys, about 220 bytes each, allocated at once.
+    #[must_use]
+    pub fn new(keys: usize) -> CachedChecker {
+        CachedChecker { keys: KeyCache::new(keys) }
+    }
+}
+
+impl Default for CachedChecker {
+    /// 16,384 keys: 3.5 MB.
+    fn default() -> Self {
+        CachedChecker::new(16_384)
+    }
+}
+
+impl Checker for CachedChecker {
+    fn check(&self, key: &PublicKey, digest: &Digest, signature: &Signature) -> bool {
+        key.verify_cached(digest.as_bytes(), signature, &self.keys)
+    }
+
+    fn check_jub(&self, key: &JubPublicKey, message: &Field, signature: &JubSignature) -> bool {
+        key.verify(message, signature)
+    }
+
+    fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
+        crate::crypto::verify_batch_cached(items, &self.keys)
     }
 }

@@ -5,13 +5,15 @@
 //! | [`ed25519`] | ed25519 under ZIP-215 rules, single and batch | everything a replica or a wallet signs |
 //! | [`poseidon`](mod@poseidon) | [`Field`] and Poseidon over BN254 | digests a circuit recomputes |
 //! | [`babyjub`] | EdDSA-Poseidon on BabyJubJub | snapshot headers, for the circuit |
+//! | [`cpu`] | what the build asks of the processor | the start of every program |
 
 pub mod babyjub;
+pub mod cpu;
 pub mod ed25519;
 pub mod poseidon;
 
 pub use babyjub::{JubPublicKey, JubSecretKey, JubSignature};
-pub use ed25519::{PublicKey, SecretKey, Signature, verify_batch, verify_each};
+pub use ed25519::{KeyCache, PublicKey, SecretKey, Signature, verify_batch, verify_batch_cached, verify_each};
 pub use poseidon::{Field, poseidon, poseidon_many};
 
 /// BLAKE3 derive-key context: an ed25519 seed to the one that replaces it, should the first give a weak key.
