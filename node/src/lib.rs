@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`dev`] | a whole local network in one process |
+//! | [`member`] | one member of a network: store, replica, swarm and endpoint as one |
 //! | [`replica`] | one running replica: the core's thread and what carries its effects out |
 //! | [`serve`] | who answers a client's request: the local replica or another shard's |
 //! | [`rpc`] | JSON-RPC: method table, server, client, generated documents |
@@ -15,6 +16,8 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod keys;
+pub mod member;
+mod process;
 pub mod replica;
 pub mod rpc;
 pub mod serve;
