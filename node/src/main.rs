@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 use smt_node::config::{ConfigError, Layered, Settings};
 use smt_node::dev::DevCommand;
+use smt_node::genesis::GenesisCommand;
+use smt_node::run::RunCommand;
 use smt_node::wallet::{ReceiptCommand, WalletCommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -23,6 +25,10 @@ struct Cli {
 enum Command {
     /// Run a whole local network in one process.
     Dev(DevCommand),
+    /// Make a network of separate processes.
+    Genesis(GenesisCommand),
+    /// Run one replica of such a network.
+    Run(RunCommand),
     /// Keys, payments and receipts.
     Wallet(WalletCommand),
     /// Check receipts offline.
@@ -38,6 +44,10 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Dev(dev) => {
             with_settings(dev.settings(log), |settings| settings.log.clone(), |layered| dev.run(layered))
+        }
+        Command::Genesis(genesis) => with_logging(log, || ended(genesis.run().map(|()| ExitCode::SUCCESS))),
+        Command::Run(run) => {
+            with_settings(run.settings(log), |settings| settings.log.clone(), |layered| run.run(layered))
         }
         Command::Wallet(wallet) => with_logging(log, || wallet.run()),
         Command::Receipt(receipt) => with_logging(log, || receipt.run()),
