@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use std::future::Future;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// Open files asked for; the system's hard limit may be lower.
@@ -36,14 +37,15 @@ pub(crate) async fn end(stop: impl Future<Output = ()>, interrupts: &mut Interru
     // Should anything block the way out itself, the process ends all the same.
     std::thread::spawn(|| {
         std::thread::sleep(STOP.saturating_add(LAST_RESORT));
-        eprintln!("not everything stopped in time; what was promised is on disk");
+        // Nobody may be listening, and that is no reason to stay.
+        drop(writeln!(std::io::stderr(), "not everything stopped in time; what was promised is on disk"));
         std::process::abort();
     });
     tokio::select! {
         () = stop => {}
         () = tokio::time::sleep(STOP) => tracing::warn!("not everything stopped in time; what was promised is on disk"),
         () = interrupts.next() => {
-            eprintln!("aborted");
+            drop(writeln!(std::io::stderr(), "aborted"));
             std::process::abort();
         }
     }

@@ -12,6 +12,8 @@
     reason = "tests"
 )]
 
+#[path = "support/dropsync.rs"]
+mod dropsync;
 #[path = "support/net.rs"]
 mod net;
 
@@ -118,8 +120,14 @@ struct Network {
 
 impl Network {
     fn start(home: &Home) -> Network {
+        Network::start_with(home, BTreeMap::new())
+    }
+
+    /// With commands of their own for some replicas.
+    fn start_with(home: &Home, mut other: BTreeMap<NodeId, Command>) -> Network {
+        let mut spawn = |node| Process::spawn(other.remove(&node).unwrap_or_else(|| home.run(node)));
         let mut processes: BTreeMap<NodeId, Process> =
-            home.book().nodes().into_iter().map(|node| (node, Process::spawn(home.run(node)))).collect();
+            home.book().nodes().into_iter().map(|node| (node, spawn(node))).collect();
         let endpoints = processes.iter_mut().map(|(node, process)| {
             let line = process.ready();
             assert!(line["peer"].as_str().unwrap().contains("/p2p/12D3"), "{line}");
@@ -210,6 +218,33 @@ fn payments_go_on_through_kill_restart_and_stop() {
     network.pay(first, &bob, 0, &alice);
     network.net.at(third).expect_account(&alice, BALANCE - 10, 3);
     network.net.check_same_history(2);
+}
+
+#[test]
+fn a_replica_that_stops_by_itself_ends_its_process_with_the_reason() {
+    let _turn = turn();
+    let home = Home::new(1, SEED);
+    let broken = node(ShardAddress::ROOT, 1);
+    let disk = dropsync::Disk::new();
+    let mut command = home.run_with(
+        &home.path("net/genesis.bin"),
+        &home.path("net/network.toml"),
+        &home.keys(broken),
+        &disk.dir().join("state"),
+    );
+    disk.attach(&mut command);
+    let mut network = Network::start_with(&home, BTreeMap::from([(broken, command)]));
+    let [alice, bob] = [0, 1].map(|n| network.net.person(ShardAddress::ROOT, n).clone());
+    network.pay(broken, &alice, 0, &bob);
+    fs::write(disk.fail_flag(), "").unwrap();
+    let process = network.processes.get_mut(&broken).unwrap();
+    let (status, _) = process.ended(LONG);
+    let errors = process.errors();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    let reason = errors.lines().find(|line| line.starts_with("error:")).unwrap_or_default();
+    assert!(reason.contains("replica root/1 has stopped") && reason.contains("store"), "{errors}");
+    println!("{reason}");
+    network.pay(node(ShardAddress::ROOT, 0), &alice, 1, &bob);
 }
 
 #[test]

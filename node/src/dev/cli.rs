@@ -23,7 +23,7 @@ const READY: Duration = Duration::from_secs(60);
 /// from the seed.
 ///
 /// Settings come in layers, later ones win: defaults, the file of --config (TOML; keys as the flags with underscores,
-/// limits of the endpoints in a table [rpc]), environment variables SMT_SHARDS, SMT_EPOCH_MS, SMT_RPC_BATCH_CALLS_MAX, …,
+/// limits of the endpoints in a table `rpc`), environment variables SMT_SHARDS, SMT_EPOCH_MS, SMT_RPC_BATCH_CALLS_MAX, …,
 /// flags. --print-config shows every value and where it comes from.
 #[derive(Debug, Args)]
 pub struct DevCommand {

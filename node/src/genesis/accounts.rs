@@ -2,7 +2,7 @@
 //! of a shard follows from the network's seed, so that network and load generator need only agree on a number.
 //!
 //! Number `i` names one stream of keys, the same for all shards; its account in a shard is the first key of the stream whose
-//! address falls there. To walk a stream once for all 3^h shards costs about 3^h · ln 3^h keys, a stream per shard 3^2h.
+//! address falls there. Walked once for all n shards, a stream costs n · (1 + 1/2 + … + 1/n) keys; walked for each, n².
 
 use crate::keys::development_seed;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};

@@ -221,6 +221,7 @@ pub fn socket_addr(multiaddr: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "tests")]
     use super::*;
     use crate::dev::Shape;
     use crate::keys::ReplicaSecrets;

@@ -17,8 +17,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Time between two lines of progress.
-const PROGRESS: Duration = Duration::from_secs(1);
+/// Time between two reports of progress on a terminal, and elsewhere, where each is a line more.
+const PROGRESS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// Make a network of separate processes: genesis file, address book and one key file per replica.
 ///
@@ -197,10 +197,12 @@ fn publish(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Tells on standard error how far the load accounts are: one line, or on a terminal one that changes.
 fn progress(started: Instant) -> impl FnMut(u64, u64) {
     let terminal = std::io::stderr().is_terminal();
+    let [short, long] = PROGRESS;
+    let every = if terminal { short } else { long };
     let mut told = started;
     move |done, total| {
         let last = done >= total && told > started;
-        if told.elapsed() < PROGRESS && !last {
+        if told.elapsed() < every && !last {
             return;
         }
         told = Instant::now();

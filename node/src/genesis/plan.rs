@@ -105,8 +105,8 @@ impl Plan {
 
     /// Makes the network. `progress` hears how many of how many load accounts are done.
     ///
-    /// Cost: some 15 µs · h · ln 3 a load account on one core, a few milliseconds a replica, and the state of all shards in
-    /// memory.
+    /// Cost: one to three keys a load account, some 20 µs each and on all cores, a few milliseconds a replica, and the state of
+    /// one shard after the other in memory.
     ///
     /// # Errors
     /// [`PlanError`].

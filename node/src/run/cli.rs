@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// within five seconds; the exit code is 1 if the replica stops by itself.
 ///
 /// Settings come in layers, later ones win: defaults, the file of --config (TOML; keys as the flags with underscores, --rpc
-/// as rpc_addr, limits of the endpoint in a table [rpc]), environment variables SMT_GENESIS, SMT_RPC_ADDR,
+/// as rpc_addr, limits of the endpoint in a table `rpc`), environment variables SMT_GENESIS, SMT_RPC_ADDR,
 /// SMT_RPC_BATCH_CALLS_MAX, …, flags. --print-config shows every value and where it comes from.
 #[derive(Debug, Args)]
 pub struct RunCommand {
@@ -177,11 +177,11 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<Membe
     }
     let rpc = format!("http://{}", member.rpc());
     let peer = PeerAddr { peer: swarm.local_peer(), addr: swarm.listen_addr().clone() }.to_string();
-    // For people, beside the log; standard output belongs to whoever waits for the line.
-    eprintln!(
-        "smt-node: replica {node} serves {rpc}, peers at {peer}, genesis {genesis_hash}, {} ms after start",
-        started.elapsed().as_millis()
-    );
+    // For people, beside the log; standard output belongs to whoever waits for the line. Nobody may be listening.
+    let ms = started.elapsed().as_millis();
+    let said =
+        format!("smt-node: replica {node} serves {rpc}, peers at {peer}, genesis {genesis_hash}, {ms} ms after start");
+    drop(writeln!(std::io::stderr(), "{said}"));
     let line = json!({
         "rpc": rpc,
         "peer": peer,

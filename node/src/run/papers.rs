@@ -47,7 +47,7 @@ pub enum PapersError {
         source: NetworkError,
     },
     /// Genesis and address book are of two networks.
-    #[error("{} has genesis hash {found}, {} is of the network with {wanted}", genesis.display(), book.display())]
+    #[error("{} has genesis hash {found}, {} is of the network with genesis hash {wanted}", genesis.display(), book.display())]
     OtherGenesis {
         /// The genesis file.
         genesis: PathBuf,
