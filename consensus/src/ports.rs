@@ -47,7 +47,7 @@ pub enum Column {
     Proposal = 18,
     /// empty key → why this replica has stopped voting for good.
     Retired = 19,
-    /// The ledger: address → account at the newest cut.
+    /// The ledger: page → all accounts at an earlier cut.
     Account = 32,
     /// The ledger: (destination, number) big endian → credit.
     Outbox = 33,
@@ -61,6 +61,8 @@ pub enum Column {
     History = 37,
     /// credited payment id → (source, credit number, epoch of the consuming cut).
     Credited = 38,
+    /// The ledger: epoch big endian → the accounts a cut has changed.
+    AccountDelta = 39,
 }
 
 /// One durable change.

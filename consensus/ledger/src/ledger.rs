@@ -4,6 +4,7 @@ use crate::account::{Account, Link, StateParts, channel_key, channel_leaf};
 use crate::error::LedgerError;
 use crate::live::{Live, Transfer};
 use crate::plan::{Base, Plan, Planned};
+use crate::saved::Saved;
 use crate::store;
 use crate::{AccountProof, history};
 use smt_consensus::ports::{ApplyError, CutError, Known, Ledger, LiveAccount, Snapshot, Write};
@@ -36,6 +37,8 @@ pub struct ShardLedger {
     displaced: Vec<PaymentId>,
     /// What the last check worked out, for the decision that mostly follows. Holds for the present cut alone.
     planned: RefCell<Option<Planned>>,
+    /// What the store holds of the accounts.
+    pub(crate) saved: Saved,
 }
 
 impl ShardLedger {
@@ -81,6 +84,7 @@ impl ShardLedger {
         let settings = Settings { root_depth: shard.level(), ..Settings::default() };
         let leaves = accounts.iter().map(|(address, account)| (address.0, account.leaf()));
         let trie = Trie::build(settings, leaves).map_err(refused)?;
+        let saved = Saved::whole(parts.epoch, accounts.len());
         let mut table = Table::new();
         for (address, account) in accounts {
             table.insert(address, account);
@@ -102,6 +106,7 @@ impl ShardLedger {
             live: Live::new(),
             displaced: Vec::new(),
             planned: RefCell::new(None),
+            saved,
         })
     }
 
@@ -204,10 +209,10 @@ impl ShardLedger {
         self.history = history;
         self.levels = plan.levels;
         (self.outboxes, self.cursors) = (outboxes, cursors);
-        writes.extend(plan.accounts.iter().map(|(address, account)| store::account_write(address, account)));
+        self.saved.save(epoch, &plan.accounts, &self.trie, writes);
         writes.extend(plan.outgoing.iter().map(|(peer, number, credit)| store::outbox_write(*peer, *number, credit)));
         writes.extend(plan.links.iter().map(|(peer, link)| store::link_write(*peer, link)));
-        writes.push(store::meta_write(self));
+        writes.push(store::meta_write(self, self.saved));
         for (address, account) in plan.accounts {
             self.accounts.insert(address, account);
         }

@@ -51,11 +51,13 @@ mod ledger;
 mod live;
 mod plan;
 mod proof;
+mod saved;
 mod store;
 
 pub use account::{Account, Link, StateParts};
 pub use error::LedgerError;
 pub use genesis::GenesisState;
 pub use ledger::ShardLedger;
+pub use store::accounts;
 pub use proof::{AccountProof, AccountProofError, MAX_ACCOUNT_PROOF_BYTES, VerifiedAccount};
 pub use smt_consensus::Ledger;

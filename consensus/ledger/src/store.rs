@@ -2,7 +2,7 @@
 //!
 //! | column | key | value |
 //! | --- | --- | --- |
-//! | `Account` | address, 32 B | [`Account`] |
+//! | `Account`, `AccountDelta` | see `saved.rs` | all accounts, and the changes of each cut |
 //! | `Link` | peer: level u8, index u32 big endian | [`Link`] |
 //! | `Outbox` | destination as above, number u64 big endian | [`Credit`] |
 //! | `LedgerMeta` | `cut` | shard, epoch, history accumulator, per-level sums |
@@ -10,9 +10,10 @@
 //! All values are canonical bytes. Outbox credits are written once and not read back here: the state commits to their
 //! chain, and who serves them to their destination reads them from the store.
 
-use crate::account::{ACCOUNT_BYTES, Account, LINK_BYTES, Link};
+use crate::account::{Account, LINK_BYTES, Link};
 use crate::error::LedgerError;
 use crate::ledger::{CutParts, ShardLedger};
+use crate::saved::Saved;
 use borsh::{BorshDeserialize, BorshSerialize};
 use smt_consensus::ports::{Column, Reader, Write};
 use smt_trie::History;
@@ -28,8 +29,8 @@ const PAGE: usize = 4096;
 const META_KEY: &[u8] = b"cut";
 
 /// Longest meta record: shard 5 B, epoch 8 B, history 8 B and at most 48 hashes, at most 9 levels of two entries of
-/// 40 B, and their count.
-const META_BYTES_MAX: usize = 5 + 8 + 8 + 48 * 32 + 4 + 9 * 2 * 40;
+/// 40 B, and their count; what is saved of the accounts, 20 B.
+const META_BYTES_MAX: usize = 5 + 8 + 8 + 48 * 32 + 4 + 9 * 2 * 40 + 20;
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Meta {
@@ -37,9 +38,10 @@ struct Meta {
     epoch: Epoch,
     history: History,
     levels: SierpinskiClock,
+    saved: Saved,
 }
 
-fn put(column: Column, key: Vec<u8>, value: Vec<u8>) -> Write {
+pub(crate) fn put(column: Column, key: Vec<u8>, value: Vec<u8>) -> Write {
     Write { column, key, value: Some(value) }
 }
 
@@ -47,10 +49,6 @@ fn peer_key(peer: ShardAddress) -> Vec<u8> {
     let mut key = vec![peer.level()];
     key.extend(peer.index().to_be_bytes());
     key
-}
-
-pub(crate) fn account_write(address: &Address, account: &Account) -> Write {
-    put(Column::Account, address.0.to_vec(), account.to_bytes())
 }
 
 pub(crate) fn link_write(peer: ShardAddress, link: &Link) -> Write {
@@ -63,23 +61,39 @@ pub(crate) fn outbox_write(peer: ShardAddress, number: u64, credit: &Credit) -> 
     put(Column::Outbox, key, credit.to_bytes())
 }
 
-pub(crate) fn meta_write(ledger: &ShardLedger) -> Write {
+pub(crate) fn meta_write(ledger: &ShardLedger, saved: Saved) -> Write {
     let (history, levels) = (ledger.history.clone(), ledger.levels.clone());
-    let meta = Meta { shard: ledger.shard, epoch: ledger.epoch, history, levels };
+    let meta = Meta { shard: ledger.shard, epoch: ledger.epoch, history, levels, saved };
     put(Column::LedgerMeta, META_KEY.to_vec(), meta.to_bytes())
+}
+
+/// The stored accounts of `shard`, ascending by address: what [`ShardLedger::open`] builds its trie of.
+///
+/// # Errors
+/// [`LedgerError`] for an empty store, another shard's, and damaged records.
+pub fn accounts(shard: ShardAddress, reader: &dyn Reader) -> Result<Vec<(Address, Account)>, LedgerError> {
+    let meta = read_meta(shard, reader)?;
+    meta.saved.load(meta.epoch, reader)
+}
+
+fn read_meta(shard: ShardAddress, reader: &dyn Reader) -> Result<Meta, LedgerError> {
+    let meta = reader.get(Column::LedgerMeta, META_KEY).ok_or(LedgerError::Empty)?;
+    let meta: Meta = read("meta", &meta, META_BYTES_MAX)?;
+    if meta.shard != shard {
+        return Err(LedgerError::Shard { got: meta.shard, want: shard });
+    }
+    Ok(meta)
 }
 
 impl ShardLedger {
     /// Everything [`ShardLedger::open`] reads: accounts ascending by address, links, meta. For the genesis state and for
-    /// exports; a cut hands out its changes alone.
+    /// exports, into an empty store; a cut hands out its changes alone.
     #[must_use]
     pub fn writes(&self) -> Vec<Write> {
-        let account = |(key, entry): (&smt_trie::Key, smt_trie::Entry<'_>)| {
-            put(Column::Account, key.to_vec(), entry.value.to_vec())
-        };
-        let mut writes: Vec<Write> = self.trie.iter().map(account).collect();
+        let mut writes = Vec::new();
+        Saved::pages(&self.trie, &mut writes);
         writes.extend(self.links.iter().map(|(peer, link)| link_write(*peer, link)));
-        writes.push(meta_write(self));
+        writes.push(meta_write(self, Saved::whole(self.epoch, self.trie.len())));
         writes
     }
 
@@ -90,23 +104,14 @@ impl ShardLedger {
     /// # Errors
     /// [`LedgerError`] for an empty store, another shard's, and damaged records.
     pub fn open(shard: ShardAddress, reader: &dyn Reader) -> Result<ShardLedger, LedgerError> {
-        let meta = reader.get(Column::LedgerMeta, META_KEY).ok_or(LedgerError::Empty)?;
-        let meta: Meta = read("meta", &meta, META_BYTES_MAX)?;
-        if meta.shard != shard {
-            return Err(LedgerError::Shard { got: meta.shard, want: shard });
-        }
+        let meta = read_meta(shard, reader)?;
         if meta.levels.levels.len() != usize::from(shard.level()) {
             return Err(LedgerError::Record { kind: "meta", source: None });
         }
         if meta.history.size() != meta.epoch.0 {
             return Err(LedgerError::Record { kind: "meta", source: None });
         }
-        let mut accounts = Vec::new();
-        for_each(reader, Column::Account, |key, value| {
-            let address = <[u8; 32]>::try_from(key).map_err(|_| wrong_key("account"))?;
-            accounts.push((Address(address), read("account", value, ACCOUNT_BYTES)?));
-            Ok(())
-        })?;
+        let accounts = meta.saved.load(meta.epoch, reader)?;
         let mut links = BTreeMap::new();
         for_each(reader, Column::Link, |key, value| {
             let peer = read_peer(key).filter(|peer| peer.level() == shard.level() && *peer != shard);
@@ -115,15 +120,17 @@ impl ShardLedger {
             Ok(())
         })?;
         let parts = CutParts { epoch: meta.epoch, links, history: meta.history, levels: meta.levels };
-        ShardLedger::from_parts(shard, accounts, parts)
+        let mut ledger = ShardLedger::from_parts(shard, accounts, parts)?;
+        ledger.saved = meta.saved;
+        Ok(ledger)
     }
 }
 
-fn wrong_key(kind: &'static str) -> LedgerError {
+pub(crate) fn wrong_key(kind: &'static str) -> LedgerError {
     LedgerError::Record { kind, source: None }
 }
 
-fn read<T: Canonical>(kind: &'static str, bytes: &[u8], max: usize) -> Result<T, LedgerError> {
+pub(crate) fn read<T: Canonical>(kind: &'static str, bytes: &[u8], max: usize) -> Result<T, LedgerError> {
     T::from_bytes(bytes, max).map_err(|source| LedgerError::Record { kind, source: Some(source) })
 }
 
@@ -133,7 +140,7 @@ fn read_peer(key: &[u8]) -> Option<ShardAddress> {
 }
 
 /// Visits a whole column, a page at a time.
-fn for_each(
+pub(crate) fn for_each(
     reader: &dyn Reader,
     column: Column,
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), LedgerError>,

@@ -157,15 +157,29 @@ fn damaged_stores_are_refused() {
         store.write(vec![Write { column, key, value: Some(value) }]);
         ShardLedger::open(shard, &store).unwrap_err()
     };
-    let account = Account { balance: Amount(1), next_seq: Seq(0) }.to_bytes();
-    assert!(matches!(
-        damaged(Column::Account, vec![1; 31], account.clone()),
-        LedgerError::Record { kind: "account", .. }
-    ));
-    let long = [account.clone(), vec![0]].concat();
-    assert!(matches!(damaged(Column::Account, vec![1; 32], long), LedgerError::Record { kind: "account", .. }));
-    let elsewhere = own[1][0].address.0.to_vec();
-    assert!(matches!(damaged(Column::Account, elsewhere, account), LedgerError::Accounts { .. }));
+    let account = Account { balance: Amount(1), next_seq: Seq(0) };
+    let page = |accounts: &[(Address, Account)]| accounts.to_vec().to_bytes();
+    let (first, second) = (own[0][0].address.min(own[0][1].address), own[0][0].address.max(own[0][1].address));
+    let pages = LedgerError::Record { kind: "account page", source: None }.to_string();
+    for (key, value) in [
+        (vec![0, 0, 0], page(&[(first, account)])),
+        (vec![0, 0, 0, 1], page(&[(first, account)])),
+        (vec![0, 0, 0, 0], page(&[(second, account), (first, account)])),
+        (vec![0, 0, 0, 0], page(&[(first, account), (first, account)])),
+        (vec![0, 0, 0, 0], [page(&[(first, account)]), vec![0]].concat()),
+        (vec![0, 0, 0, 0], page(&vec![(first, account); 1025])),
+    ] {
+        let error = damaged(Column::Account, key, value).to_string();
+        assert!(error.starts_with(pages.split(':').next().unwrap()), "{error}");
+    }
+    let elsewhere = page(&[(own[1][0].address, account)]);
+    assert!(matches!(damaged(Column::Account, vec![0; 4], elsewhere), LedgerError::Accounts { .. }));
+    // Changes of epoch 0 are in the base, those of epoch 1 are not decided, and none are counted.
+    for epoch in [0u64, 1] {
+        let key = epoch.to_be_bytes().to_vec();
+        let error = damaged(Column::AccountDelta, key, page(&[(first, account)]));
+        assert!(matches!(error, LedgerError::Record { kind: "account changes", .. }), "{error}");
+    }
     for key in [vec![1, 0, 0, 0], vec![1, 0, 0, 0, 9], vec![1, 0, 0, 0, 0], vec![2, 0, 0, 0, 1]] {
         assert!(matches!(damaged(Column::Link, key, vec![0; 112]), LedgerError::Record { kind: "link", .. }));
     }

@@ -44,7 +44,7 @@ pub enum Column {
     Proposal = 18,
     /// empty key → why this replica has stopped voting for good.
     Retired = 19,
-    /// The ledger: address → account at the newest cut.
+    /// The ledger: page → all accounts at an earlier cut.
     Account = 32,
     /// The ledger: (destination, number) big endian → credit.
     Outbox = 33,
@@ -58,6 +58,8 @@ pub enum Column {
     History = 37,
     /// credited payment id → (source, credit number, epoch of the consuming cut).
     Credited = 38,
+    /// The ledger: epoch big endian → the accounts a cut has changed.
+    AccountDelta = 39,
     /// Single values of the daemon: what the data directory is for.
     Meta = 64,
     /// State of other parts of the daemon.
@@ -94,13 +96,14 @@ impl From<smt_consensus::Column> for Column {
             Protocol::Payment => Column::Payment,
             Protocol::History => Column::History,
             Protocol::Credited => Column::Credited,
+            Protocol::AccountDelta => Column::AccountDelta,
         }
     }
 }
 
 impl Column {
     /// Every column, in key order.
-    pub const ALL: [Column; 28] = [
+    pub const ALL: [Column; 29] = [
         Column::Batch,
         Column::Number,
         Column::Live,
@@ -127,6 +130,7 @@ impl Column {
         Column::Payment,
         Column::History,
         Column::Credited,
+        Column::AccountDelta,
         Column::Meta,
         Column::Node,
     ];

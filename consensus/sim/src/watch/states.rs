@@ -38,15 +38,14 @@ impl Watch {
     /// The trie built anew from the stored accounts, in any order, has the ledger's root; the store opens to the same state.
     pub fn trie(&self, node: NodeId, ledger: &ShardLedger, store: &Store, random: &mut Random) -> Check {
         const NAME: &str = "7 trie root independent of order";
-        let mut rows = store.range(Column::Account, &[], &[], usize::MAX);
+        let refused = |error: smt_ledger::LedgerError| (NAME, format!("{node}: {error}"));
+        let mut rows = smt_ledger::accounts(node.shard, store).map_err(refused)?;
         random.shuffle(&mut rows);
         let mut trie = Trie::new(self.shape.level);
         let half = rows.len() / 2;
         for part in [&rows[..half], &rows[half..]] {
-            let leaves = part.iter().map(|(key, value)| {
-                let key: [u8; 32] = key.as_slice().try_into().unwrap_or_default();
-                let account = Account::from_bytes(value, 16).unwrap_or_default();
-                (key, Some(Leaf { value, sum: account.balance.0 }))
+            let leaves = part.iter().map(|(address, account)| {
+                (address.0, Some(Leaf { value: account.to_bytes(), sum: account.balance.0 }))
             });
             if let Err(error) = trie.update(&leaves.collect::<Vec<_>>()) {
                 return Err((NAME, format!("{node}: {error}")));
@@ -54,7 +53,7 @@ impl Watch {
         }
         let (root, want) = (Digest(trie.root().hash), ledger.parts().accounts);
         hold!(NAME, root == want, "{node}: {root} rebuilt, {want} kept");
-        let opened = ShardLedger::open(node.shard, store).map_err(|error| (NAME, format!("{node}: {error}")))?;
+        let opened = ShardLedger::open(node.shard, store).map_err(refused)?;
         hold!(NAME, opened.state_root() == ledger.state_root(), "{node}: the store opens to another state");
         Ok(())
     }
