@@ -211,7 +211,6 @@ fn stages_are_told_in_chunks_once_each() {
     for (stage, epoch) in told.keys() {
         assert_eq!(epoch.is_some(), stage != "certified", "{stage} with epoch {epoch:?}");
     }
-    // One each was told once; together in far fewer events than payments, or nothing was gathered.
     let bad = json!({"topic": "stages", "stages": ["received"]});
     let call = entry.client.call_value("smt_subscribe", bad);
     assert_eq!(call.unwrap_err().kind(), Some(ErrorKind::InvalidParams));
@@ -236,12 +235,14 @@ fn a_flood_is_answered_payment_by_payment_and_the_replica_goes_on() {
     // One payer is kept for payments that must get through.
     let payers = &net.people[1..];
     let each = 4_000usize.div_ceil(payers.len());
-    let payments: Vec<HexBytes> = payers
+    let mut payments: Vec<HexBytes> = payers
         .iter()
         .flat_map(|payer| (0..each as u64).map(move |seq| wire(&net.sign(payer, seq, &net.people[0], 1))))
         .collect();
+    payments.truncate(4_000);
     let calls: Vec<&[HexBytes]> = payments.chunks(1_000).collect();
-    let before = resident_mib();
+    // Buffers, caches and the clients' own memory grow at first; from a quarter of the flood on nothing does.
+    let before = AtomicUsize::new(usize::MAX);
     let (answered, taken, overloaded) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let (next, most, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let begin = Instant::now();
@@ -280,6 +281,9 @@ fn a_flood_is_answered_payment_by_payment_and_the_replica_goes_on() {
             while !over.load(Ordering::Acquire) {
                 let seen = counters(entry);
                 most.fetch_max(seen.waiting.0 as usize, Ordering::Relaxed);
+                if answered.load(Ordering::Relaxed) >= SUBMISSIONS / 4 {
+                    before.fetch_min(resident_mib() as usize, Ordering::Relaxed);
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
@@ -287,7 +291,7 @@ fn a_flood_is_answered_payment_by_payment_and_the_replica_goes_on() {
         over.store(true, Ordering::Release);
         watcher.join().unwrap();
     });
-    let grown = resident_mib().saturating_sub(before);
+    let grown = (resident_mib() as usize).saturating_sub(before.load(Ordering::Relaxed));
     println!(
         "{} submissions in {:.1} s: {} taken, {} overloaded; at most {} waiting; {grown} MiB more",
         answered.load(Ordering::Relaxed),
@@ -299,7 +303,7 @@ fn a_flood_is_answered_payment_by_payment_and_the_replica_goes_on() {
     assert_eq!(answered.load(Ordering::Relaxed), SUBMISSIONS);
     assert!(taken.load(Ordering::Relaxed) > 0);
     assert!(most.load(Ordering::Relaxed) <= 16_384);
-    assert!(grown < 400, "{grown} MiB more after the flood");
+    assert!(grown < 200, "{grown} MiB more in three quarters of the flood");
     // It recovers: queues empty, a payment is final in a moment, and everything that was taken certifies.
     let signed = net.sign(&net.people[0], 0, &net.people[1], 1);
     let submitted = entry.pay(&signed, WaitFor::Final);

@@ -216,8 +216,8 @@ pub async fn start(
         _ => None,
     };
     let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
-    let verifier = Verifier::start(node, gate.clone(), jobs.clone())
-        .map_err(|source| StartError::Thread { node, source })?;
+    let verifier =
+        Verifier::start(node, gate.clone(), jobs.clone()).map_err(|source| StartError::Thread { node, source })?;
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,

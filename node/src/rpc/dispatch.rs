@@ -241,7 +241,7 @@ impl Dispatcher {
                 let subscriptions = caller.subscriptions.ok_or_else(websocket_only)?;
                 let id = subscriptions.reserve(self.config.subscriptions_max)?;
                 let topic = request.topic;
-                let (sink, source) = 
+                let (sink, source) =
                     EventSink::new(self.config.subscription_queue_max, self.config.subscription_bytes_max);
                 if let Err(error) = self.handler.subscribe(request, sink).await {
                     subscriptions.remove(&id);

@@ -1,8 +1,8 @@
 //! From bytes to calls. Everything but the parameters is decoded; those stay JSON text until their method, and so their type,
 //! is known: the bytes of a thousand payments are copied once, into the payments.
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;

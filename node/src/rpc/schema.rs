@@ -137,9 +137,9 @@ dto! {
         /// Home shard of the payer.
         shard: ShardWord,
     } optional {
-        /// The epoch it is final in; from `final` on.
+        /// The epoch it is final in; from `final` on, where the call waits for that.
         epoch: Decimal<u64>,
-        /// Canonical receipt; from `final` on.
+        /// Canonical receipt; from `final` on, where the call waits for that. `smt_getReceipt` has it as well.
         receipt: HexBytes,
     }
 }
@@ -183,7 +183,8 @@ impl SubmitOutcome {
     /// # Errors
     /// Why the payment did not reach the wanted stage.
     pub fn into_result(self) -> Result<Submitted, RpcError> {
-        let neither = || RpcError::new(super::error::ErrorKind::Internal, "an outcome that is neither result nor error");
+        let neither =
+            || RpcError::new(super::error::ErrorKind::Internal, "an outcome that is neither result nor error");
         self.result.ok_or_else(|| self.error.unwrap_or_else(neither))
     }
 }

@@ -122,8 +122,7 @@ impl Local {
     /// Answers a forwarded call.
     pub(crate) async fn dispatch(&self, call: Call) -> Result<Box<RawValue>, RpcError> {
         fn params<P: DeserializeOwned>(text: Box<RawValue>) -> Result<P, RpcError> {
-            serde_json::from_str(text.get())
-                .map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
+            serde_json::from_str(text.get()).map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
         }
         fn reply<R: Serialize>(reply: &R) -> Result<Box<RawValue>, RpcError> {
             to_raw_value(reply).map_err(|error| RpcError::new(ErrorKind::Internal, error.to_string()))

@@ -6,7 +6,7 @@ use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::schema::ByIds;
 use crate::rpc::wire::HexBytes;
 use smt_consensus::archive;
-use smt_types::batch::{Batch, BatchPath};
+use smt_types::batch::{Batch, BatchTree};
 use smt_types::receipt::{AppliedPart, MAX_RECEIPT_BYTES, Receipt};
 use smt_types::vote::Applied;
 use smt_types::{Bounded, Canonical, Digest, Epoch, PaymentId, SignedPayment, Slot};
@@ -30,8 +30,8 @@ pub(crate) struct Wanted {
 pub(crate) struct BatchRecord {
     pub(crate) batch: Batch,
     applied: Vec<Applied>,
-    /// Leaves of its tree, computed for the first receipt.
-    leaves: Vec<Digest>,
+    /// Computed for the first receipt.
+    tree: Option<BatchTree>,
 }
 
 impl BatchRecord {
@@ -55,10 +55,10 @@ impl BatchRecord {
 
     fn receipt(&mut self, index: u16, quorum: usize) -> Option<Receipt> {
         let payment = self.batch.payments.get(usize::from(index))?.clone();
-        if self.leaves.is_empty() {
-            self.leaves = self.batch.payments.iter().map(SignedPayment::leaf).collect();
+        if self.tree.is_none() {
+            self.tree = BatchTree::of(self.batch.payments.iter().map(SignedPayment::leaf).collect());
         }
-        let path = BatchPath::of(&self.leaves, index)?;
+        let path = self.tree.as_ref()?.path(index)?;
         let parts = self.parts(index, quorum)?.into_iter().map(|applied| AppliedPart {
             replica: applied.replica,
             bits: applied.bits.clone(),
@@ -80,7 +80,7 @@ impl Batches {
         let read = || {
             let reader = local.committed();
             let (batch, _) = archive::batch(&reader, digest)?;
-            Some(BatchRecord { batch, applied: archive::applied(&reader, digest), leaves: Vec::new() })
+            Some(BatchRecord { batch, applied: archive::applied(&reader, digest), tree: None })
         };
         self.0.entry(*digest).or_insert_with(read).as_mut()
     }

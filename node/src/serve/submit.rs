@@ -53,8 +53,8 @@ impl Local {
         let named: Vec<(PaymentId, Slot)> = payments.iter().map(|p| (p.id(), p.slot())).collect();
         let wanted = rank(stage_of_wait(wait)).min(rank(Stage::Snapshotted));
         // Watching begins before the payments go in, so that no stage is missed.
-        let watch = (wanted > rank(Stage::Received))
-            .then(|| self.handle.hub.watch(named.iter().map(|(id, _)| *id).collect()));
+        let watch =
+            (wanted > rank(Stage::Received)).then(|| self.handle.hub.watch(named.iter().map(|(id, _)| *id).collect()));
         let mut reached = match self.handle.submit(payments).await {
             Ok(admitted) => self.explain(&named, admitted).await,
             Err(stopped) => named.iter().map(|_| Err(stopped.into())).collect(),
@@ -62,7 +62,8 @@ impl Local {
         if let Some(watch) = watch {
             self.follow(watch, &named, &mut reached, wanted, deadline).await;
         }
-        let outcomes = self.submitted(&named, reached, deadline).await;
+        // A call that does not wait for `final` gets no receipts either, also of payments that were final before: they are read.
+        let outcomes = self.submitted(&named, reached, wanted >= rank(Stage::Final), deadline).await;
         self.tally.count(&outcomes);
         outcomes
     }
@@ -175,15 +176,16 @@ impl Local {
         each.collect()
     }
 
-    /// Replies, with receipts where payments are final.
+    /// Replies, with the receipts of payments that are final if `shown`.
     async fn submitted(
         &self,
         named: &[(PaymentId, Slot)],
         reached: Vec<Result<Reached, RpcError>>,
+        shown: bool,
         deadline: Instant,
     ) -> Vec<Outcome> {
         let is_final = |reached: &Result<Reached, RpcError>| {
-            reached.as_ref().is_ok_and(|reached| rank(reached.stage) >= rank(Stage::Final))
+            shown && reached.as_ref().is_ok_and(|reached| rank(reached.stage) >= rank(Stage::Final))
         };
         let pairs = named.iter().zip(&reached).filter(|(_, reached)| is_final(reached));
         let wanted: Vec<Wanted> = pairs.map(|((id, slot), _)| Wanted { id: *id, slot: Some(*slot) }).collect();
