@@ -4,11 +4,11 @@
 //! then may anything in `out` leave. Several steps may share one batch (group commit) if everything they send waits for it.
 
 use crate::ports::Write;
-use crate::verify::Verified;
+use crate::verify::{Submission, Verified};
 use smt_types::evidence::Evidence;
 use smt_types::header::CertifiedHeader;
 use smt_types::message::{Message, NodeId};
-use smt_types::{Address, Amount, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress, SignedPayment};
+use smt_types::{Address, Amount, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress};
 
 /// What a client's request is answered under. Chosen by the driver.
 pub type Token = u64;
@@ -17,7 +17,7 @@ pub type Token = u64;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A client's payment; its signature has been checked.
-    Submit(Token, Verified<SignedPayment>),
+    Submit(Token, Verified<Submission>),
     /// A message from a replica; everything signed in it has been checked.
     Message(NodeId, Verified<Message>),
     /// Time has passed.

@@ -89,6 +89,11 @@ impl<K: Eq + Hash, V> Table<K, V> {
         self.0.is_empty()
     }
 
+    /// Visits all values in an order that differs from run to run: only for what does not depend on it.
+    pub fn for_each(&self, visit: impl FnMut(&V)) {
+        self.0.values().for_each(visit);
+    }
+
     /// A value that `wanted` accepts, where at most one can: with more, which one is found is left open.
     pub fn find(&self, wanted: impl Fn(&V) -> bool) -> Option<&V> {
         self.0.values().find(|value| wanted(value))

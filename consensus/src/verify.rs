@@ -8,7 +8,7 @@ use smt_types::evidence::{BadPayment, Evidence, SignedBatchHeader, SignedHeader}
 use smt_types::message::{Message, NodeId, Records, Refusal};
 use smt_types::report::Report;
 use smt_types::vote::{Applied, Certificate, Vote};
-use smt_types::{Checker, Committee, Digest, PublicKey, ReplicaIndex, Signature, SignedPayment};
+use smt_types::{Checker, Committee, Digest, PaymentId, PublicKey, ReplicaIndex, Signature, SignedPayment, Slot};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -27,6 +27,47 @@ impl<T> Deref for Verified<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// A client's payment with the id and the slot that follow from its bytes: hashed once, on the way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    payment: SignedPayment,
+    id: PaymentId,
+    slot: Slot,
+}
+
+impl From<SignedPayment> for Submission {
+    fn from(payment: SignedPayment) -> Submission {
+        let (id, slot) = (payment.payment.id(), payment.payment.slot());
+        Submission { payment, id, slot }
+    }
+}
+
+impl Submission {
+    /// The payment.
+    #[must_use]
+    pub fn payment(&self) -> &SignedPayment {
+        &self.payment
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> PaymentId {
+        self.id
+    }
+
+    /// The slot it takes.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Payment, id and slot.
+    #[must_use]
+    pub fn into_parts(self) -> (SignedPayment, PaymentId, Slot) {
+        (self.payment, self.id, self.slot)
     }
 }
 
@@ -71,26 +112,29 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refused::Signature`].
-    pub fn payment(&self, payment: SignedPayment) -> Result<Verified<SignedPayment>, Refused> {
-        let id = payment.payment.id();
-        if self.checker.check(&payment.payment.payer, &id.0, &payment.signature) {
-            Ok(Verified(payment))
+    pub fn payment(&self, payment: SignedPayment) -> Result<Verified<Submission>, Refused> {
+        let submission = Submission::from(payment);
+        let signed = &submission.payment;
+        if self.checker.check(&signed.payment.payer, &submission.id.0, &signed.signature) {
+            Ok(Verified(submission))
         } else {
             Err(Refused::Signature("payment"))
         }
     }
 
-    /// Checks clients' payments as one batch; where some are false, those alone are refused. Answers in order.
+    /// Checks clients' payments together, in order; a false signature costs its own payment only. Cost: one batch check where
+    /// all are valid.
     ///
     /// # Errors
-    /// [`Refused::Signature`], for each payment that is false.
-    pub fn payments(&self, payments: Vec<SignedPayment>) -> Vec<Result<Verified<SignedPayment>, Refused>> {
-        let item = |p: &SignedPayment| (p.payment.payer, p.payment.id().0, p.signature);
-        let items: Vec<Item> = payments.iter().map(item).collect();
-        if self.checker.check_all(&items) {
-            return payments.into_iter().map(|payment| Ok(Verified(payment))).collect();
-        }
-        payments.into_iter().map(|payment| self.payment(payment)).collect()
+    /// [`Refused::Signature`], each payment for itself.
+    #[must_use]
+    pub fn payments(&self, payments: Vec<Submission>) -> Vec<Result<Verified<Submission>, Refused>> {
+        let items: Vec<Item> =
+            payments.iter().map(|p| (p.payment.payment.payer, p.id.0, p.payment.signature)).collect();
+        let valid = self.checker.check_each(&items);
+        let each = payments.into_iter().zip(valid);
+        each.map(|(payment, valid)| if valid { Ok(Verified(payment)) } else { Err(Refused::Signature("payment")) })
+            .collect()
     }
 
     /// Checks a message. Cost: every signature in it, in one batch where all must hold.

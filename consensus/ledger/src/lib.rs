@@ -58,6 +58,6 @@ pub use account::{Account, Link, StateParts};
 pub use error::LedgerError;
 pub use genesis::GenesisState;
 pub use ledger::ShardLedger;
-pub use store::accounts;
 pub use proof::{AccountProof, AccountProofError, MAX_ACCOUNT_PROOF_BYTES, VerifiedAccount};
 pub use smt_consensus::Ledger;
+pub use store::accounts;

@@ -5,7 +5,7 @@ use crate::archive;
 use crate::effect::{Effect, Event, Reject, Stage, Token};
 use crate::ports::Ledger;
 use crate::replica::{Cx, Replica, Timer};
-use crate::verify::Verified;
+use crate::verify::{Submission, Verified};
 use smt_types::batch::{self, Batch, BatchHeader};
 use smt_types::message::{Ask, Message, NodeId, Refusal};
 use smt_types::vote::Vote;
@@ -19,13 +19,12 @@ const LOCKS_ASKED_MAX: usize = 8;
 
 impl<L: Ledger> Replica<L> {
     /// A client's payment. Idempotent: the same payment again is answered with how far it has come.
-    pub(crate) fn on_submit(&mut self, cx: &mut Cx<'_>, token: Token, payment: Verified<SignedPayment>) {
-        let payment = payment.into_inner();
-        let id = payment.payment.id();
-        let answer = match self.stage_of(cx, &payment.payment.slot(), &id) {
+    pub(crate) fn on_submit(&mut self, cx: &mut Cx<'_>, token: Token, payment: Verified<Submission>) {
+        let (payment, id, slot) = payment.into_inner().into_parts();
+        let answer = match self.stage_of(cx, &slot, &id) {
             Some(stage) => Ok(stage),
-            None => self.admit(&payment).map(|()| {
-                self.enqueue(cx, payment, true);
+            None => self.admit(&payment, &id, slot).map(|()| {
+                self.enqueue(cx, payment, id, slot, true);
                 Stage::Received
             }),
         };
@@ -54,9 +53,8 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// The rules of admission that depend on state.
-    fn admit(&self, payment: &SignedPayment) -> Result<(), Reject> {
+    fn admit(&self, payment: &SignedPayment, id: &PaymentId, slot: Slot) -> Result<(), Reject> {
         let body = &payment.payment;
-        let slot = body.slot();
         if let crate::replica::Voting::No(reason) = &self.voting {
             return Err(Reject::NotVoting(reason.clone()));
         }
@@ -84,7 +82,7 @@ impl<L: Ledger> Replica<L> {
         let other = self.certify.pool.get(&slot).map(|pending| pending.id);
         let entry = self.certify.slots.get(&slot);
         let other = other.or_else(|| entry.and_then(|e| e.certified.or(e.lock)));
-        if let Some(other) = other.filter(|other| *other != payment.payment.id()) {
+        if let Some(other) = other.filter(|other| other != id) {
             return Err(Reject::SeqConflict { seq: slot.seq, other });
         }
         if self.certify.pool.len() >= self.params.hold_max {
@@ -93,8 +91,14 @@ impl<L: Ledger> Replica<L> {
         Ok(())
     }
 
-    pub(crate) fn enqueue(&mut self, cx: &mut Cx<'_>, payment: SignedPayment, from_client: bool) {
-        let (slot, id) = (payment.payment.slot(), payment.payment.id());
+    pub(crate) fn enqueue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        payment: SignedPayment,
+        id: PaymentId,
+        slot: Slot,
+        from_client: bool,
+    ) {
         if let Some(pending) = self.certify.pool.get_mut(&slot) {
             pending.from_client |= from_client && pending.id == id;
             return;
@@ -386,7 +390,7 @@ impl<L: Ledger> Replica<L> {
                 cx.out(Effect::Broadcast(Message::Ask(Ask::Payment(slot, id))));
             }
             if tries > 0 && self.certify.pool.get(&slot).is_none() {
-                self.enqueue(cx, payment, false);
+                self.enqueue(cx, payment, id, slot, false);
             }
         }
         if let Some(state) = self.certify.batches.get_mut(&digest) {

@@ -125,6 +125,11 @@ impl Pool {
         self.waits.pop_front().map(|(_, slot)| slot)
     }
 
+    /// Visits all payments, in no order: for answers that are sorted afterwards.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Pending)) {
+        self.payers.for_each(|queue| queue.waiting.iter().for_each(|(_, pending)| visit(pending)));
+    }
+
     /// A payment of the queue by its id. Looks through all of it.
     pub(crate) fn find(&self, id: &PaymentId) -> Option<&Pending> {
         let has = |queue: &Queue| queue.waiting.iter().any(|(_, pending)| pending.id == *id);

@@ -90,6 +90,41 @@ fn node(left: &Digest, right: &Digest) -> Digest {
     Digest(*hasher.finalize().as_bytes())
 }
 
+/// A batch's tree, kept whole: many paths for the hashes of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchTree {
+    /// Leaves first, the root last.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl BatchTree {
+    /// The tree over `leaves`; `None` for more leaves than a batch has.
+    #[must_use]
+    pub fn of(leaves: Vec<Digest>) -> Option<BatchTree> {
+        if leaves.len() > usize::from(MAX_BATCH_PAYMENTS) {
+            return None;
+        }
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            levels.push(level.chunks(2).map(parent).collect());
+        }
+        Some(BatchTree { levels })
+    }
+
+    /// The path of leaf `index`; `None` beyond the end.
+    #[must_use]
+    pub fn path(&self, index: u16) -> Option<BatchPath> {
+        let mut place = usize::from(index);
+        self.levels.first()?.get(place)?;
+        let mut siblings = Vec::new();
+        for level in self.levels.iter().filter(|level| level.len() > 1) {
+            siblings.extend(level.get(place ^ 1));
+            place /= 2;
+        }
+        Some(BatchPath { index, siblings: Bounded::truncated(siblings) })
+    }
+}
+
 /// Siblings from a leaf to the root, leaf side first; levels where the node has no sibling are left out.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BatchPath {
@@ -100,20 +135,10 @@ pub struct BatchPath {
 }
 
 impl BatchPath {
-    /// The path of leaf `index`; `None` beyond the end or for more leaves than a batch has.
+    /// The path of leaf `index`; `None` beyond the end or for more leaves than a batch has. Cost: the whole tree.
     #[must_use]
     pub fn of(leaves: &[Digest], index: u16) -> Option<BatchPath> {
-        if usize::from(index) >= leaves.len() || leaves.len() > usize::from(MAX_BATCH_PAYMENTS) {
-            return None;
-        }
-        let mut siblings = Vec::new();
-        let (mut level, mut place) = (leaves.to_vec(), usize::from(index));
-        while level.len() > 1 {
-            siblings.extend(level.get(place ^ 1));
-            level = level.chunks(2).map(parent).collect();
-            place /= 2;
-        }
-        Some(BatchPath { index, siblings: Bounded::truncated(siblings) })
+        BatchTree::of(leaves.to_vec())?.path(index)
     }
 
     /// The root that `leaf` has under this path in a tree of `count` leaves; `None` if the path has not exactly the

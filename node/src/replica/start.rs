@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::handle::{ReplicaHandle, Status};
 use super::hub::Hub;
 use super::ingress::{self, Answerer};
+use super::verifier::{Replies, Verifier};
 use crate::clock::Clock;
 use crate::keys::ReplicaSecrets;
 use crate::store::{Durability, Store, StoreContext, StoreError};
@@ -14,8 +15,8 @@ use smt_consensus::{Config, Network, Params, Replica, archive};
 use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from_seed};
 use smt_ledger::ShardLedger;
 use smt_types::message::NodeId;
-use smt_types::{Digest, Genesis, RealChecker};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use smt_types::{CachedChecker, Digest, Genesis};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -224,7 +225,8 @@ pub async fn start(
     config.limits.stream_timeout = FORWARDED_PATIENCE;
     let (swarm, events) =
         smt_gossip::swarm::spawn(config).await.map_err(|source| StartError::Swarm { node, source })?;
-    let gate = Gate::new(node, from.network.clone(), Arc::new(RealChecker)).ok_or(StartError::NoSuchReplica(node))?;
+    let gate = Gate::new(node, from.network.clone(), Arc::new(CachedChecker::default()))
+        .ok_or(StartError::NoSuchReplica(node))?;
     let committee = from.network.committee(node.shard).cloned().ok_or(StartError::NoSuchReplica(node))?;
     let (jobs, queue) = sync_channel(JOBS_MAX);
     let hub = Arc::new(Hub::default());
@@ -237,12 +239,15 @@ pub async fn start(
         _ => None,
     };
     let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
+    let verifier =
+        Verifier::start(node, gate.clone(), jobs.clone()).map_err(|source| StartError::Thread { node, source })?;
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,
         swarm: swarm.clone(),
         store: store.clone(),
         gate,
+        verifier,
         hub: hub.clone(),
         status: status.clone(),
     });
@@ -257,8 +262,7 @@ pub async fn start(
         hub,
         clock: from.clock,
         status,
-        replies: HashMap::new(),
-        next_token: 0,
+        replies: Replies::default(),
         questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()
