@@ -8,7 +8,7 @@ use smt_types::header::CertifiedHeader;
 use smt_types::message::MAX_MESSAGE_BYTES;
 use smt_types::report::Report;
 use smt_types::vote::{Applied, Certificate, Vote};
-use smt_types::{BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, ShardAddress, View};
+use smt_types::{Address, BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress, View};
 
 /// Key of an epoch: big endian, so that key order is epoch order.
 #[must_use]
@@ -65,6 +65,46 @@ pub fn shard_number_key(shard: ShardAddress, number: u64) -> Vec<u8> {
     let mut key = shard_key(shard);
     key.extend(number.to_be_bytes());
     key
+}
+
+/// Where a row of an account's history leads: the payment itself is kept once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub enum HistoryRow {
+    /// A payment of this shard: batch header digest and index. Tag 0.
+    Payment(Digest, u16),
+    /// A credit from another shard: source and number. Tag 1.
+    Credit(ShardAddress, u64),
+}
+
+/// Key of a payment an account made: address ‖ epoch ‖ 0 ‖ seq, numbers big endian, so that key order is time order.
+#[must_use]
+pub fn paid_key(payer: &Address, epoch: Epoch, seq: Seq) -> Vec<u8> {
+    history_key(payer, epoch, 0, seq.0)
+}
+
+/// Key of a payment an account got: address ‖ epoch ‖ 1 ‖ place within the cut.
+#[must_use]
+pub fn received_key(payee: &Address, epoch: Epoch, place: u64) -> Vec<u8> {
+    history_key(payee, epoch, 1, place)
+}
+
+fn history_key(address: &Address, epoch: Epoch, side: u8, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(49);
+    key.extend(address.0);
+    key.extend(epoch.0.to_be_bytes());
+    key.push(side);
+    key.extend(number.to_be_bytes());
+    key
+}
+
+/// What a history key says: epoch, whether the account paid, and seq or place.
+#[must_use]
+pub fn read_history_key(key: &[u8]) -> Option<(Epoch, bool, u64)> {
+    let (_, rest) = key.split_at_checked(32)?;
+    let (epoch, rest) = rest.split_first_chunk::<8>()?;
+    let (side, number) = rest.split_first()?;
+    let number = <[u8; 8]>::try_from(number).ok()?;
+    (*side <= 1).then(|| (Epoch(u64::from_be_bytes(*epoch)), *side == 0, u64::from_be_bytes(number)))
 }
 
 /// A write of a canonical value.

@@ -57,7 +57,7 @@ pub enum Column {
     LedgerMeta = 35,
     /// payment id → (header digest, index, epoch of its cut).
     Payment = 36,
-    /// (address, reverse order) → payment id: account history.
+    /// (address, epoch, side, number) → where the payment is kept: account history.
     History = 37,
     /// credited payment id → (source, credit number, epoch of the consuming cut).
     Credited = 38,

@@ -1,7 +1,7 @@
 //! Carrying out a decided cut: the ledger moves, the header follows, q double signatures certify it.
 
 use super::OpenHeader;
-use crate::archive::{self, StoredHeader};
+use crate::archive::{self, HistoryRow, StoredHeader};
 use crate::certify::Certify;
 use crate::effect::{Effect, Event, Stage};
 use crate::planted::{Bug, planted};
@@ -12,7 +12,7 @@ use smt_types::evidence::{Evidence, SignedHeader};
 use smt_types::hash::{self, Domain};
 use smt_types::header::{CertifiedHeader, HeaderSignature};
 use smt_types::message::{Message, NodeId};
-use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId};
+use smt_types::{Address, Bounded, CutValue, Digest, Epoch, Header, PaymentId};
 use std::collections::BTreeMap;
 
 /// Own headers without a quorum that are kept and repeated; a shard that far behind has lost its quorum anyway.
@@ -58,10 +58,10 @@ impl<L: Ledger> Replica<L> {
             self.arm_ask(cx);
             return;
         };
-        let mut places: Table<PaymentId, (Digest, u16)> = Table::new();
+        let mut places: Table<PaymentId, (Address, (Digest, u16))> = Table::new();
         places.reserve(payments.len());
         for (payment, place) in payments.iter().zip(at) {
-            places.entry(payment.id).or_insert(place);
+            places.entry(payment.id).or_insert((payment.payment.payee, place));
         }
         let mut writes = Vec::new();
         let snapshot = match self.ledger.decide(value, &payments, &credits, &mut writes) {
@@ -93,10 +93,16 @@ impl<L: Ledger> Replica<L> {
             levels: snapshot.levels.clone(),
             links: snapshot.changes.digest(),
         };
-        let mut joined = Vec::new();
-        for (slot, id) in &snapshot.joined {
-            if let Some((batch, index)) = places.get(id) {
+        let shard = self.me().shard;
+        let mut joined = Vec::with_capacity(snapshot.joined.len());
+        for ((slot, id), number) in snapshot.joined.iter().zip(0u64..) {
+            if let Some((payee, (batch, index))) = places.get(id) {
                 cx.write(archive::put(Column::Payment, id.0.0.to_vec(), &(*batch, *index, epoch)));
+                let row = HistoryRow::Payment(*batch, *index);
+                cx.write(archive::put(Column::History, archive::paid_key(&slot.payer, epoch, slot.seq), &row));
+                if shard.contains(payee) {
+                    cx.write(archive::put(Column::History, archive::received_key(payee, epoch, number), &row));
+                }
                 joined.push((*id, (*batch, *index)));
             }
             self.certify.slots.entry(*slot).or_default().certified.get_or_insert(*id);
@@ -104,9 +110,12 @@ impl<L: Ledger> Replica<L> {
             self.done_in_pool(cx, slot, id);
             self.certify.look_at(slot.payer);
         }
-        for (source, number, credit) in &snapshot.credited {
+        let received = u64::try_from(snapshot.joined.len()).unwrap_or(u64::MAX)..;
+        for ((source, number, credit), place) in snapshot.credited.iter().zip(received) {
             let row = (*source, *number, epoch);
             cx.write(archive::put(Column::Credited, credit.payment.0.0.to_vec(), &row));
+            let row = HistoryRow::Credit(*source, *number);
+            cx.write(archive::put(Column::History, archive::received_key(&credit.payee, epoch, place), &row));
             let event = Event::Credited { id: credit.payment, payee: credit.payee, amount: credit.amount, epoch };
             cx.out(Effect::Event(event));
             self.certify.look_at(credit.payee);

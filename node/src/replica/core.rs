@@ -5,7 +5,6 @@
 
 use super::disk::Disk;
 use super::handle::{Job, Question, Status};
-use super::history;
 use super::hub::Hub;
 use super::verifier::Replies;
 use crate::clock::Clock;
@@ -121,12 +120,7 @@ impl Core {
     fn take_input(&mut self, input: Input, effects: &mut Effects) -> bool {
         let mut step = Effects::default();
         self.replica.step(self.clock.now(), input, &self.disk, &mut step);
-        // Only a step that carries out a cut has rows to add; it sees its own writes through the disk.
-        let cut = step.writes.iter().any(|write| write.column == smt_consensus::Column::Cut);
-        let joined = if cut { step.writes.clone() } else { Vec::new() };
         self.disk.push(step.writes);
-        let rows = history::rows(self.replica.me().shard, &joined, &self.disk);
-        self.disk.push(rows);
         effects.sync |= step.sync;
         effects.out.append(&mut step.out);
         true

@@ -3,10 +3,57 @@
 use crate::store::{Durability, KeyRange, Order, Store, StoreError, WriteSet};
 use smt_consensus::{Column, Reader, Write};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-type Pending = BTreeMap<(Column, Vec<u8>), Option<Vec<u8>>>;
+type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Writes of the present burst, by how the core may read them again.
+#[derive(Debug, Default)]
+struct Pending {
+    /// By key and by range.
+    ordered: BTreeMap<Column, Rows>,
+    /// By key alone: one row or more a payment, so order would cost more than everything else here.
+    points: HashMap<Column, HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    /// Not at all: what the core writes for queries and for the next start.
+    blind: Vec<Write>,
+    any: bool,
+}
+
+impl Pending {
+    fn push(&mut self, write: Write) {
+        self.any = true;
+        match write.column {
+            Column::History | Column::Account | Column::AccountDelta => self.blind.push(write),
+            Column::Payment | Column::Credited => {
+                self.points.entry(write.column).or_default().insert(write.key, write.value);
+            }
+            column => {
+                self.ordered.entry(column).or_default().insert(write.key, write.value);
+            }
+        }
+    }
+
+    fn get(&self, column: Column, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        let ordered = self.ordered.get(&column).and_then(|rows| rows.get(key));
+        ordered.or_else(|| self.points.get(&column).and_then(|rows| rows.get(key)))
+    }
+
+    /// Everything, as one write set.
+    fn into_set(self) -> WriteSet {
+        let mut set = WriteSet::new();
+        let ordered = self.ordered.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
+        let points = self.points.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
+        let blind = self.blind.into_iter().map(|write| (write.column, (write.key, write.value)));
+        for (column, (key, value)) in ordered.chain(points).chain(blind) {
+            match value {
+                Some(value) => set.put(column.into(), &key, value),
+                None => set.delete(column.into(), &key),
+            }
+        }
+        set
+    }
+}
 
 /// A [`Reader`] that sees earlier steps of the same burst. A failed read answers nothing and is remembered: the burst must
 /// then be thrown away, because "no record" may be wrong.
@@ -21,7 +68,7 @@ impl Disk {
     /// A reader over `store`.
     #[must_use]
     pub fn new(store: Arc<Store>) -> Disk {
-        Disk { store, pending: Pending::new(), failed: RefCell::new(None) }
+        Disk { store, pending: Pending::default(), failed: RefCell::new(None) }
     }
 
     /// The store below.
@@ -33,7 +80,7 @@ impl Disk {
     /// Takes the writes of a step.
     pub fn push(&mut self, writes: impl IntoIterator<Item = Write>) {
         for write in writes {
-            self.pending.insert((write.column, write.key), write.value);
+            self.pending.push(write);
         }
     }
 
@@ -47,19 +94,11 @@ impl Disk {
     /// # Errors
     /// [`StoreError`]; the store takes no further commit then.
     pub fn commit(&mut self, durability: Durability) -> Result<(), StoreError> {
-        if self.pending.is_empty() && matches!(durability, Durability::Buffered) {
+        if !self.pending.any && matches!(durability, Durability::Buffered) {
             return Ok(());
         }
-        let mut set = WriteSet::new();
-        for ((column, key), value) in &self.pending {
-            match value {
-                Some(value) => set.put((*column).into(), key, value.clone()),
-                None => set.delete((*column).into(), key),
-            }
-        }
-        self.store.commit(set, durability)?;
-        self.pending.clear();
-        Ok(())
+        // After a failed commit the store takes no other, so nothing needs what is pending any more.
+        self.store.commit(std::mem::take(&mut self.pending).into_set(), durability)
     }
 
     fn remember(&self, error: StoreError) {
@@ -69,7 +108,7 @@ impl Disk {
 
 impl Reader for Disk {
     fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>> {
-        if let Some(value) = self.pending.get(&(column, key.to_vec())) {
+        if let Some(value) = self.pending.get(column, key) {
             return value.clone();
         }
         self.store.get(column.into(), key).unwrap_or_else(|error| {
@@ -82,9 +121,11 @@ impl Reader for Disk {
         let lower = if from < prefix { prefix } else { from };
         let fresh: Vec<(&Vec<u8>, &Option<Vec<u8>>)> = self
             .pending
-            .range((column, lower.to_vec())..)
-            .take_while(|((c, key), _)| *c == column && key.starts_with(prefix))
-            .map(|((_, key), value)| (key, value))
+            .ordered
+            .get(&column)
+            .into_iter()
+            .flat_map(|rows| rows.range(lower.to_vec()..))
+            .take_while(|(key, _)| key.starts_with(prefix))
             .collect();
         let range = KeyRange::prefix(prefix).from(lower);
         // Every pending deletion may hide one stored row.

@@ -1,16 +1,14 @@
-//! The account history: one row per account and payment, in the same durable write as the cut that holds the payment.
-//!
-//! Key: address ‖ epoch ‖ side (0 out, 1 in) ‖ seq ‖ payment id, numbers big endian, so that key order is time order.
+//! Account histories, read back: rows say where a payment is kept, the payment itself is in its batch or outbox.
 
-use borsh::{BorshDeserialize, BorshSerialize};
-use smt_consensus::{Column, Reader, Write, archive};
+use smt_consensus::archive::{self, HistoryRow};
+use smt_consensus::{Column, Reader};
 use smt_types::credit::Credit;
-use smt_types::{Address, Amount, Batch, Canonical, Digest, Epoch, PaymentId, Seq, ShardAddress};
+use smt_types::{Address, Amount, Batch, Canonical, Digest, Epoch, PaymentId, Seq};
 use std::collections::BTreeMap;
 
 /// One payment as one account's history has it.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct HistoryRow {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
     /// Whether the account paid.
     pub out: bool,
     /// The payment.
@@ -28,56 +26,48 @@ pub struct HistoryRow {
 }
 
 /// Longest stored row, bytes.
-pub const MAX_ROW_BYTES: usize = 512;
+const MAX_ROW_BYTES: usize = 64;
 
-/// Key of a row.
-#[must_use]
-pub fn key(address: &Address, row: &HistoryRow) -> Vec<u8> {
-    let mut key = address.0.to_vec();
-    key.extend(row.epoch.0.to_be_bytes());
-    key.push(u8::from(!row.out));
-    key.extend(row.seq.0.to_be_bytes());
-    key.extend(row.id.0.0);
-    key
+/// Longest stored credit, bytes.
+const MAX_CREDIT_BYTES: usize = 512;
+
+/// Reads entries, each batch once however many of its payments are asked for.
+pub struct HistoryReader<'a> {
+    reader: &'a dyn Reader,
+    batches: BTreeMap<Digest, Option<Batch>>,
 }
 
-/// The rows that follow from `writes`: payments joining a cut and credits consumed by one.
-#[must_use]
-pub fn rows(shard: ShardAddress, writes: &[Write], reader: &dyn Reader) -> Vec<Write> {
-    let mut out = Vec::new();
-    // A cut lists payments batch by batch and in payer order: every batch is decoded once, whatever the order.
-    let mut batches: BTreeMap<Digest, Option<Batch>> = BTreeMap::new();
-    for write in writes {
-        let Some(value) = &write.value else { continue };
-        match write.column {
-            Column::Payment => {
-                let Ok((digest, index, epoch)) = <(Digest, u16, Epoch)>::from_bytes(value, 64) else { continue };
-                let decoded =
-                    batches.entry(digest).or_insert_with(|| archive::batch(reader, &digest).map(|(batch, _)| batch));
-                let Some(batch) = decoded else { continue };
-                let Some(signed) = batch.payments.get(usize::from(index)) else { continue };
-                let payment = &signed.payment;
-                let payer = payment.payer.address();
-                let row = HistoryRow {
-                    out: true,
+impl<'a> HistoryReader<'a> {
+    /// Over the records of `reader`.
+    #[must_use]
+    pub fn new(reader: &'a dyn Reader) -> HistoryReader<'a> {
+        HistoryReader { reader, batches: BTreeMap::new() }
+    }
+
+    /// The entry of a row; `None` if the row or what it points to is damaged.
+    pub fn entry(&mut self, key: &[u8], value: &[u8]) -> Option<HistoryEntry> {
+        let (epoch, out, _) = archive::read_history_key(key)?;
+        match HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok()? {
+            HistoryRow::Payment(digest, index) => {
+                let reader = self.reader;
+                let read = || archive::batch(reader, &digest).map(|(batch, _)| batch);
+                let batch = self.batches.entry(digest).or_insert_with(read).as_ref()?;
+                let payment = &batch.payments.get(usize::from(index))?.payment;
+                let counterparty = if out { payment.payee } else { payment.payer.address() };
+                Some(HistoryEntry {
+                    out,
                     id: payment.id(),
-                    counterparty: payment.payee,
+                    counterparty,
                     amount: payment.amount,
                     seq: payment.seq,
                     epoch,
                     memo: payment.memo.to_vec(),
-                };
-                out.push(archive::put(Column::History, key(&payer, &row), &row));
-                if shard.contains(&payment.payee) {
-                    let row = HistoryRow { out: false, counterparty: payer, ..row };
-                    out.push(archive::put(Column::History, key(&payment.payee, &row), &row));
-                }
+                })
             }
-            Column::Credited => {
-                let Ok((source, number, epoch)) = <(ShardAddress, u64, Epoch)>::from_bytes(value, 64) else { continue };
-                let stored = reader.get(Column::Inbox, &archive::shard_number_key(source, number));
-                let Some(credit) = stored.and_then(|bytes| Credit::from_bytes(&bytes, 512).ok()) else { continue };
-                let row = HistoryRow {
+            HistoryRow::Credit(source, number) => {
+                let stored = self.reader.get(Column::Inbox, &archive::shard_number_key(source, number))?;
+                let credit = Credit::from_bytes(&stored, MAX_CREDIT_BYTES).ok()?;
+                Some(HistoryEntry {
                     out: false,
                     id: credit.payment,
                     counterparty: credit.payer,
@@ -85,11 +75,8 @@ pub fn rows(shard: ShardAddress, writes: &[Write], reader: &dyn Reader) -> Vec<W
                     seq: credit.seq,
                     epoch,
                     memo: Vec::new(),
-                };
-                out.push(archive::put(Column::History, key(&credit.payee, &row), &row));
+                })
             }
-            _ => {}
         }
     }
-    out
 }

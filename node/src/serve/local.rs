@@ -7,7 +7,7 @@ use super::receipts::Wanted;
 use crate::clock::Clock;
 use crate::replica::ReplicaHandle;
 use crate::replica::disk::Committed;
-use crate::replica::history::{HistoryRow, MAX_ROW_BYTES};
+use crate::replica::history::{HistoryEntry, HistoryReader};
 use crate::rpc::check::Check as _;
 use crate::rpc::convert::address_text;
 use crate::rpc::error::{ErrorKind, RpcError};
@@ -236,7 +236,9 @@ impl Local {
         let rows = self.handle.store().scan(column, &range, Order::Descending, limit).map_err(store_error)?;
         let next = (rows.len() == limit).then(|| rows.last().map(|(key, _)| hex::encode(key))).flatten();
         let hrp = self.view.hrp();
-        let entries = rows.iter().filter_map(|(_, value)| HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok());
+        let committed = self.committed();
+        let mut reader = HistoryReader::new(&committed);
+        let entries = rows.iter().filter_map(|(key, value)| reader.entry(key, value));
         let entries = entries.map(|row| schema::HistoryEntry {
             id: row.id.into(),
             direction: if row.out { Direction::Out } else { Direction::In },
@@ -251,13 +253,15 @@ impl Local {
     }
 
     /// The history row of the payment at an old slot, if it is among the newest of its payer.
-    pub(crate) fn payer_row(&self, slot: &Slot) -> Option<HistoryRow> {
+    pub(crate) fn payer_row(&self, slot: &Slot) -> Option<HistoryEntry> {
         let column = smt_consensus::Column::History.into();
         let rows =
             self.handle.store().scan(column, &KeyRange::prefix(&slot.payer.0), Order::Descending, OLD_SLOT_ROWS_MAX);
         let rows = rows.unwrap_or_default();
-        let mut rows = rows.iter().filter_map(|(_, value)| HistoryRow::from_bytes(value, MAX_ROW_BYTES).ok());
-        rows.find(|row| row.out && row.seq == slot.seq)
+        let (key, value) = rows.iter().find(|(key, _)| {
+            archive::read_history_key(key).is_some_and(|(_, out, number)| out && number == slot.seq.0)
+        })?;
+        HistoryReader::new(&self.committed()).entry(key, value)
     }
 
     pub(crate) fn credited_epoch(&self, id: &PaymentId) -> Option<Epoch> {
