@@ -1,1 +1,3 @@
 //! Load generator and benchmark harness.
+
+pub mod result;
