@@ -117,7 +117,8 @@ fn syncs(directory: &Path) -> Result<(f64, f64)> {
     let mut times = times.context("syncing in the state directory")?;
     times.sort_by(f64::total_cmp);
     // The smallest time that at least this share of all syncs take at most.
-    let percentile = |share: usize| times.get((times.len() * share).div_ceil(100).saturating_sub(1)).copied();
+    let percentile =
+        |share: usize| times.get(times.len().saturating_mul(share).div_ceil(100).saturating_sub(1)).copied();
     percentile(50).zip(percentile(99)).context("nothing was synced")
 }
 

@@ -1,8 +1,9 @@
 //! How often replicas ask the kernel to make data durable, as the kernel sees it and not as the store says.
 //!
-//! strace follows a replica from its start. A filter in the kernel (`--seccomp-bpf`) stops the process at the counted calls alone, so the
-//! cost is some ten microseconds for each of them and next to nothing for all others; the tracer is a process of its own and its CPU time
-//! not the replica's. Each call has its time, so that a window of the run can be counted.
+//! strace follows a replica from its start. A filter in the kernel (`--seccomp-bpf`) stops the process at the counted calls alone:
+//! measured, about 40 ns for every other system call and up to 60 µs of the replica's CPU for a counted one, so at a hundred syncs a second
+//! some 0.6 % of a core. The tracer is a process of its own, whose CPU time is not the replica's. Each call has its time, so that
+//! a window of the run can be counted.
 //!
 //! Rejected: `perf trace` needs tracefs mounted; the flush counters of the block device see the device and not the process, and none
 //! where the file system has no device.

@@ -71,6 +71,9 @@ impl Standing {
     }
 }
 
+/// A bound, and the goal beyond it where there is one.
+type Limit = (f64, Option<f64>);
+
 /// Which side of the bound is good.
 #[derive(Clone, Copy)]
 enum Good {
@@ -84,7 +87,7 @@ struct Row {
     unit: &'static str,
     good: Good,
     /// Bound and goal; `None` if this run cannot judge it.
-    limit: fn(&Outcome) -> Option<(f64, Option<f64>)>,
+    limit: fn(&Outcome) -> Option<Limit>,
     measured: fn(&Outcome) -> Option<f64>,
 }
 
@@ -299,7 +302,7 @@ fn loaded_shard(run: &Outcome) -> bool {
     separate(run) && shards(run) == 1 && load(run) >= UNDER_LOAD && run.overload.is_none() && run.soak.is_none()
 }
 
-fn low_load_limit(run: &Outcome, base_ms: f64, sync_ms: Option<f64>) -> Option<(f64, Option<f64>)> {
+fn low_load_limit(run: &Outcome, base_ms: f64, sync_ms: Option<f64>) -> Option<Limit> {
     let low = separate(run) && shards(run) == 1 && load(run) > 0.0 && load(run) <= LOW_LOAD;
     Some((base_ms + 2.0 * sync_ms?, None)).filter(|_| low)
 }

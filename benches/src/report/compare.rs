@@ -17,9 +17,9 @@ const SAME_RATE: f64 = 0.02;
 /// Pairs that the bound asks for.
 const PAIRS: usize = 5;
 /// The parameter that may differ in a cross-shard comparison.
-const CROSS_SHARE: &str = "cross-share";
+const CROSS_SHARE: &str = "cross_share";
 /// Parameters that say where a report goes and nothing of the run.
-const INDIFFERENT: [&str; 4] = ["json", "html", "state", "keep"];
+const INDIFFERENT: [&str; 4] = ["json", "html", "state", "node"];
 
 /// A figure of a run that has a ratio.
 type Figure = (&'static str, fn(&Outcome) -> Option<f64>);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_second_difference_takes_the_verdict_away() {
         let (first, mut second) = pair(1.0);
-        second.parameters.insert("epoch-ms".into(), "500".into());
+        second.parameters.insert("epoch_ms".into(), "500".into());
         second.parameters.insert("json".into(), "other.json".into());
         second.commit = "other".into();
         let comparison = compare(&[(first, second)]).unwrap();

@@ -22,7 +22,7 @@ pub fn page(run: &Outcome) -> String {
         page.paragraph("warning", &warning);
     }
     page.tiles(&tiles(run));
-    page.paragraph("soft", &format!("What this run does not show: {}", run.not_shown));
+    page.paragraph("soft", &run.not_shown);
     if run.complete {
         page.section("Bounds", "");
         page.table(&summary::bound_lines(run));
@@ -172,14 +172,18 @@ fn over_time(run: &Outcome) -> Vec<Option<String>> {
         dashed,
         marked: false,
     };
-    let from = run.seconds.first().map_or(0.0, |second| second.at_s as f64);
-    let plot = |title: &str, label: &'static str, spacing: Spacing, series: Vec<Series>| {
+    // A second's point lies in its middle.
+    let from = run.seconds.first().map_or(0.0, |second| second.at_s as f64 + 0.5);
+    let to = run.seconds.last().map_or(0.0, |second| second.at_s as f64 + 0.5);
+    let shaded = [(from, 0.0, "warm-up"), (run.window_s, to, "after")];
+    let plot = |title: &str, height: f64, label: &'static str, spacing: Spacing, series: Vec<Series>| {
         let plot = Plot {
             title: title.to_owned(),
-            x: Axis { label: "seconds of the measured window; before 0: warm-up", spacing: Spacing::Linear },
+            x: Axis { label: "seconds of the measured window", spacing: Spacing::Linear },
             y: Axis { label, spacing },
             series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
-            shaded: (from < 0.0).then_some((from, 0.0, "warm-up")),
+            shaded: shaded.iter().copied().filter(|(from, to, _)| from < to).collect(),
+            height,
             level: None,
         };
         plot.svg()
@@ -196,27 +200,31 @@ fn over_time(run: &Outcome) -> Vec<Option<String>> {
     }
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     vec![
-        plot("throughput over time", rate, Spacing::Linear, rates),
+        plot("throughput over time", 290.0, rate, Spacing::Linear, rates),
         plot(
             "latency over time",
+            200.0,
             "certified p99, ms",
             Spacing::Log,
             vec![line("p99 of the second", 0, false, &|second| second.certified_p99_ms)],
         ),
         plot(
             "payments in flight",
+            200.0,
             "payments in flight",
             Spacing::Linear,
             vec![line("in flight", 1, false, &|second| Some(second.in_flight as f64))],
         ),
         plot(
             "CPU of the replicas",
+            200.0,
             "cores, all replicas",
             Spacing::Linear,
             vec![line("cores in use", 2, false, &|second| second.replica_cores)],
         ),
         plot(
             "memory of the replicas",
+            200.0,
             "MiB, all replicas",
             Spacing::Linear,
             vec![line("resident", 3, false, &|second| second.replica_rss_bytes.map(mebibytes))],
@@ -238,7 +246,8 @@ fn distributions(run: &Outcome) -> Option<String> {
         x: Axis { label: "latency, ms (logarithmic)", spacing: Spacing::Log },
         y: Axis { label: "% of payments", spacing: Spacing::Linear },
         series: series.collect(),
-        shaded: None,
+        shaded: Vec::new(),
+        height: 290.0,
         level: None,
     };
     plot.svg()
@@ -255,13 +264,14 @@ fn load_curve(run: &Outcome) -> Option<String> {
         dashed: false,
         marked: true,
     };
-    let bound = run.parameters.get("p99-bound").and_then(|text| text.trim_end_matches("ms").trim().parse().ok());
+    let bound = run.parameters.get("p99_bound").and_then(|text| text.parse().ok());
     let plot = Plot {
         title: "latency against load".into(),
         x: Axis { label: "offered, payments a second and shard", spacing: Spacing::Linear },
         y: Axis { label: "certified, ms (logarithmic)", spacing: Spacing::Log },
         series: vec![line("p50", 0, |point| point.p50_ms), line("p99", 1, |point| point.p99_ms)],
-        shaded: None,
+        shaded: Vec::new(),
+        height: 290.0,
         level: bound.map(|bound: f64| (bound, format!("p99 bound, {} ms", figure(bound)))),
     };
     plot.svg()

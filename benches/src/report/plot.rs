@@ -6,7 +6,6 @@ use super::text::figure;
 use std::fmt::Write;
 
 const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 290.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
@@ -58,8 +57,10 @@ pub struct Plot {
     pub y: Axis,
     /// The lines.
     pub series: Vec<Series>,
-    /// A stretch of x that does not count, and why.
-    pub shaded: Option<(f64, f64, &'static str)>,
+    /// Stretches of x that do not count, and why.
+    pub shaded: Vec<(f64, f64, &'static str)>,
+    /// Its height, where its width is 720.
+    pub height: f64,
     /// A level of y that matters, and its name.
     pub level: Option<(f64, String)>,
 }
@@ -76,27 +77,32 @@ impl Plot {
         let level = self.level.as_ref().map(|(level, _)| *level);
         let x = scale(self.x.spacing, points().map(|point| point.0), true);
         let y = scale(self.y.spacing, points().map(|point| point.1).chain(level), false);
+        let height = self.height;
         let at_x = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
-        let at_y = |value: f64| HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM);
+        let at_y = |value: f64| height - BOTTOM - y.place(value) * (height - TOP - BOTTOM);
 
         let title = escape(&self.title);
-        let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">"#);
-        if let Some((from, to, why)) = self.shaded {
-            let (left, right) = (at_x(from), at_x(to));
+        let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">"#);
+        for (from, to, why) in &self.shaded {
+            let (left, right) = (at_x(*from), at_x(*to));
             put(
                 &mut svg,
                 format_args!(
                     r#"<rect class="shaded" x="{left:.1}" y="{TOP}" width="{:.1}" height="{:.1}"/>"#,
                     right - left,
-                    HEIGHT - TOP - BOTTOM
+                    height - TOP - BOTTOM
                 ),
             );
             put(
                 &mut svg,
-                format_args!(r#"<text class="note" x="{:.1}" y="{:.1}">{why}</text>"#, left + 4.0, TOP + 14.0),
+                format_args!(
+                    r#"<text class="note" x="{:.1}" y="{:.1}">{why}</text>"#,
+                    left + 4.0,
+                    height - BOTTOM - 6.0
+                ),
             );
         }
-        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        let (bottom, right) = (height - BOTTOM, WIDTH - RIGHT);
         for tick in y.ticks() {
             let at = at_y(tick);
             put(&mut svg, format_args!(r#"<line class="grid" x1="{LEFT}" y1="{at:.1}" x2="{right}" y2="{at:.1}"/>"#));
@@ -127,7 +133,7 @@ impl Plot {
             &mut svg,
             format_args!(
                 r#"<text class="axis" x="{middle}" y="{}" text-anchor="middle">{}</text>"#,
-                HEIGHT - 6.0,
+                height - 6.0,
                 self.x.label
             ),
         );
@@ -137,12 +143,7 @@ impl Plot {
             put(&mut svg, format_args!(r#"<line class="level" x1="{LEFT}" y1="{at:.1}" x2="{right}" y2="{at:.1}"/>"#));
             put(
                 &mut svg,
-                format_args!(
-                    r#"<text class="note" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                    right - 4.0,
-                    at - 5.0,
-                    escape(name)
-                ),
+                format_args!(r#"<text class="note" x="{:.1}" y="{:.1}">{}</text>"#, LEFT + 4.0, at - 5.0, escape(name)),
             );
         }
         for series in &self.series {
@@ -307,7 +308,8 @@ mod tests {
             x: Axis { label: "s", spacing: Spacing::Linear },
             y: Axis { label: "ms", spacing: Spacing::Log },
             series: vec![Series { name: "p99 & more".into(), colour: 1, points, dashed: false, marked: true }],
-            shaded: Some((-5.0, 0.0, "warm-up")),
+            shaded: vec![(-5.0, 0.0, "warm-up")],
+            height: 200.0,
             level: Some((200.0, "bound".into())),
         }
     }

@@ -1,16 +1,22 @@
 //! Outcomes as runs produce them, for tests of every report.
+#![allow(clippy::arithmetic_side_effects, reason = "small numbers in tests")]
 
 use crate::result::*;
 
+/// To three places: what the JSON reader gives back unchanged.
+fn short(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
 fn percentiles(scale: f64) -> Percentiles {
-    let at = |factor: f64| factor * scale;
+    let at = |factor: f64| short(factor * scale);
     Percentiles { count: 598_000, mean: at(1.1), p50: at(1.0), p90: at(1.6), p99: at(2.9), p999: at(4.1), max: at(6.0) }
 }
 
 fn distribution(stage: &str, scale: f64) -> Distribution {
     let point = |i: i32| {
         let share = f64::from(i) / 100.0;
-        CdfPoint { latency_ms: scale * (0.4 + 0.9 * share / (1.0 - 0.93 * share)), share }
+        CdfPoint { latency_ms: short(scale * (0.4 + 0.9 * share / (1.0 - 0.93 * share))), share }
     };
     Distribution { stage: stage.into(), points: (0..=100).map(point).collect() }
 }
@@ -20,8 +26,8 @@ fn second(at_s: i64, rate: u64) -> Second {
     Second {
         at_s,
         offered: rate,
-        certified: rate - 40 + wave,
-        r#final: rate - 60 + wave,
+        certified: (rate + wave).saturating_sub(40),
+        r#final: (rate + wave).saturating_sub(60),
         refused: 0,
         in_flight: 400 + wave,
         certified_p99_ms: Some(70.0 + wave as f64 / 4.0),
@@ -38,7 +44,7 @@ fn process(name: &str, cpu_s: f64) -> Process {
     Process {
         name: name.into(),
         cpu_s,
-        cores: cpu_s / 60.0,
+        cores: short(cpu_s / 60.0),
         rss_start_bytes: 90 << 20,
         rss_end_bytes: 101 << 20,
         bytes_written: Some(310 << 20),
@@ -61,7 +67,8 @@ pub(super) fn one_shard() -> Outcome {
         ("replicas", "3"),
         ("seed", "7"),
         ("duration", "60"),
-        ("cross-share", "0"),
+        ("cross_share", "0.0"),
+        ("p99_bound", "200.0"),
     ];
     let stages = [("verify", 34.0), ("core", 12.0), ("runtime (sockets, JSON-RPC)", 8.0), ("rocksdb background", 1.5)];
     let all: f64 = stages.iter().map(|stage| stage.1).sum();
@@ -119,7 +126,7 @@ pub(super) fn one_shard() -> Outcome {
             process("replica 0-2", 18.0),
             Process { fsyncs: None, ..process("generator", 8.8) },
         ],
-        stages: stages.map(|(name, cpu_s)| StageCpu { name: name.into(), cpu_s, share: cpu_s / all }).into(),
+        stages: stages.map(|(name, cpu_s)| StageCpu { name: name.into(), cpu_s, share: short(cpu_s / all) }).into(),
         seconds: (-10..65).map(|at| second(at, if at < 60 { 10_500 } else { 40 })).collect(),
         distributions: vec![
             distribution("certified", 30.0),
@@ -143,7 +150,9 @@ pub(super) fn one_shard() -> Outcome {
             pre_signed: true,
             placed: "same machine".into(),
         },
-        not_shown: "Network delay and loss: all replicas and the load generator share two cores and loopback.".into(),
+        not_shown:
+            "This run does not show: delay and loss of a network; all replicas and the load generator share two cores."
+                .into(),
         ..Outcome::default()
     }
 }
@@ -154,7 +163,7 @@ pub(super) fn three_shards() -> Outcome {
     run.certified_per_second_by_shard = vec![3_100.0, 3_050.0, 3_210.0];
     run.certified_per_second = 3_120.0;
     run.parameters.insert("shards".into(), "3".into());
-    run.parameters.insert("cross-share".into(), "0.5".into());
+    run.parameters.insert("cross_share".into(), "0.5".into());
     run.counts.cross_shard = 367_000;
     run.counts.credited = 366_998;
     run.latency_same_shard_ms = Some(Latencies { certified: Some(percentiles(28.0)), ..Latencies::default() });

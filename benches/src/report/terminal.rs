@@ -33,7 +33,7 @@ pub fn text(run: &Outcome) -> String {
     if run.complete {
         parts.push(table(&summary::bound_lines(run)));
     }
-    parts.push(fold(&format!("Not shown: {}", run.not_shown)));
+    parts.push(fold(&run.not_shown));
     parts.join("\n\n") + "\n"
 }
 
@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn one_shard_is_told_with_its_bounds() {
         let text = text(&sample::one_shard());
-        for part in ["separate processes on loopback", "one shard", "p99.9", "Signature limit", "held", "Not shown:"] {
+        for part in ["separate processes on loopback", "one shard", "p99.9", "Signature limit", "held", "does not show"]
+        {
             assert!(text.contains(part), "no '{part}' in\n{text}");
         }
         assert!(!text.contains("MISSED") && !text.contains("!!"), "{text}");

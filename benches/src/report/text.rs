@@ -27,7 +27,7 @@ pub fn count(number: u64) -> String {
 #[must_use]
 pub fn figure(number: f64) -> String {
     let size = number.abs();
-    if !(size < 99.95) {
+    if !size.is_finite() || size >= 99.95 {
         return whole(number);
     }
     let digits = if size >= 9.995 {
@@ -59,26 +59,24 @@ pub fn or_dash<T>(number: Option<T>, format: impl Fn(T) -> String) -> String {
     number.map_or_else(|| "–".to_owned(), format)
 }
 
-/// Days and time of day in UTC, from seconds since 1970: `2026-11-20 18:05 UTC`.
+/// Day and time of day in UTC, from seconds since 1970: `2026-11-20 18:05 UTC`.
 #[must_use]
 pub fn utc(seconds: u64) -> String {
     const DAY: u64 = 86_400;
-    let (mut days, rest) = (seconds / DAY, seconds % DAY);
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let (mut year, mut month) = (1970_u64, 1);
-    // A loop of a day's worth at most for any sane clock; a mad one is cut at the year 9999.
-    while year < 9999 && days >= 365 + u64::from(leap(year)) {
-        days = days.saturating_sub(365 + u64::from(leap(year)));
-        year = year.saturating_add(1);
-    }
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
+    let february = |year: u64| if leap(year) { 29 } else { 28 };
+    let months = |year: u64| [31, february(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut days = seconds / DAY;
+    for year in 1970..10_000 {
+        for (month, length) in (1..).zip(months(year)) {
+            if days < length {
+                let (day, hour, minute) = (days.saturating_add(1), seconds % DAY / 3600, seconds % 3600 / 60);
+                return format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC");
+            }
+            days = days.saturating_sub(length);
         }
-        days = days.saturating_sub(length);
-        month += 1;
     }
-    format!("{year}-{month:02}-{:02} {:02}:{:02} UTC", days.saturating_add(1), rest / 3600, rest / 60 % 60)
+    format!("{seconds} s after 1970")
 }
 
 /// Rows below a head; the first column is text, the others are numbers unless said otherwise.
