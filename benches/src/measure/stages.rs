@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Heads of thread names and their stage, first match first. A name that is not here is its own stage: it shows rather than hides
 /// in a rest.
-const STAGES: [(&str, &str); 13] = [
+const STAGES: [(&str, &str); 14] = [
     ("core", "core"),
     ("verif", "verify"),
     ("rayon", "verify"),
@@ -18,6 +18,7 @@ const STAGES: [(&str, &str); 13] = [
     ("gossip", "network"),
     ("swarm", "network"),
     ("tokio-", "runtime (sockets, JSON-RPC)"),
+    ("futures-timer", "runtime (sockets, JSON-RPC)"),
     ("smt-node", "main thread"),
 ];
 
