@@ -1,3 +1,4 @@
 //! Load generator and benchmark harness.
 
+pub mod load;
 pub mod result;
