@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::handle::{ReplicaHandle, Status};
 use super::hub::Hub;
 use super::ingress::{self, Answerer};
+use super::verifier::{Replies, Verifier};
 use crate::clock::Clock;
 use crate::keys::ReplicaSecrets;
 use crate::store::{Durability, Store, StoreContext, StoreError};
@@ -15,7 +16,7 @@ use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from
 use smt_ledger::ShardLedger;
 use smt_types::message::NodeId;
 use smt_types::{Digest, Genesis, RealChecker};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -237,12 +238,15 @@ pub async fn start(
         _ => None,
     };
     let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
+    let verifier = Verifier::start(node, gate.clone(), jobs.clone())
+        .map_err(|source| StartError::Thread { node, source })?;
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,
         swarm: swarm.clone(),
         store: store.clone(),
         gate,
+        verifier,
         hub: hub.clone(),
         status: status.clone(),
     });
@@ -257,8 +261,7 @@ pub async fn start(
         hub,
         clock: from.clock,
         status,
-        replies: HashMap::new(),
-        next_token: 0,
+        replies: Replies::default(),
         questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()
