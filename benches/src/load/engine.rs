@@ -105,8 +105,8 @@ pub enum Mark {
 
 /// Who is told while a step runs. Called on the generator's thread: has to be quick.
 pub trait Watcher {
-    /// A second is over.
-    fn second(&mut self, second: &Second);
+    /// A second is over. `false` ends the run.
+    fn second(&mut self, second: &Second) -> bool;
     /// The window begins or ends.
     fn mark(&mut self, mark: Mark);
 }
@@ -145,6 +145,16 @@ impl<W: Wire> Engine<W> {
         u64::try_from(instant.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Where calls go.
+    pub fn wire(&self) -> &W {
+        &self.wire
+    }
+
+    /// The instant of a time in the figures.
+    pub fn instant(&self, ns: u64) -> Instant {
+        self.origin.checked_add(Duration::from_nanos(ns)).unwrap_or(self.origin)
+    }
+
     /// Whether the run was told to end.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -174,8 +184,10 @@ impl<W: Wire> Engine<W> {
                 (pulse_before, last_pulse) = (last_pulse, now);
             }
             self.books.tick(now, &mut figures);
-            if let Some(second) = figures.tick(now, self.books.open()) {
-                watcher.second(second);
+            if let Some(second) = figures.tick(now, self.books.open())
+                && !watcher.second(second)
+            {
+                break;
             }
             let over = now >= end && (!step.drain || self.books.open() == 0);
             if over || self.stopped() {
@@ -200,8 +212,10 @@ impl<W: Wire> Engine<W> {
             self.listen(NAP, figures);
             let now = self.now();
             self.books.tick(now, figures);
-            if let Some(second) = figures.tick(now, self.books.open()) {
-                watcher.second(second);
+            if let Some(second) = figures.tick(now, self.books.open())
+                && !watcher.second(second)
+            {
+                return;
             }
         }
     }
