@@ -35,5 +35,6 @@ pub mod verify;
 pub use config::{Config, Network, Params};
 pub use effect::{Effect, Effects, Event, Input, Reject, Stage};
 pub use ports::{Column, Ledger, Reader, Snapshot, Write};
+pub use queries::Found;
 pub use replica::Replica;
 pub use verify::Verified;

@@ -3,13 +3,32 @@
 use crate::effect::Effects;
 use crate::ports::{Ledger, Reader};
 use crate::replica::{Cx, Replica};
-use smt_types::{Digest, Lamport, Slot};
+use smt_types::{Digest, Lamport, PaymentId, SignedPayment, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A payment and where it stands in a batch; queued ones stand in none.
+pub type Found = (SignedPayment, Option<(Digest, u16)>);
 
 impl<L: Ledger> Replica<L> {
     /// Payments in the gateway's queue.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.certify.pool.len()
+    }
+
+    /// Live batches and the payments in them.
+    #[must_use]
+    pub fn live(&self) -> (usize, usize) {
+        let loads = self.certify.load.values();
+        loads.fold((0, 0), |(batches, payments), load| {
+            (load.batches.saturating_add(batches), load.payments.saturating_add(payments))
+        })
+    }
+
+    /// Slots for which two payments are known.
+    #[must_use]
+    pub fn contested(&self) -> usize {
+        self.certify.contested.len()
     }
 
     /// Credits from other shards that are known and not consumed yet, for one payee.
@@ -51,6 +70,27 @@ impl<L: Ledger> Replica<L> {
             found = place;
         }
         found
+    }
+
+    /// As [`Self::find_payment`] for many: one look through queue and live window, however many are asked for.
+    #[must_use]
+    pub fn find_payments(&self, ids: &BTreeSet<PaymentId>) -> BTreeMap<PaymentId, Found> {
+        let mut found: BTreeMap<PaymentId, (Found, bool)> = BTreeMap::new();
+        for (digest, state) in &self.certify.batches {
+            for (index, id) in state.ids.iter().enumerate().filter(|(_, id)| ids.contains(id)) {
+                let Some(index) = u16::try_from(index).ok() else { continue };
+                let is_final = state.finals.get(index);
+                // The batch in which it is final counts, else any.
+                if found.get(id).is_none_or(|(_, known)| is_final && !known)
+                    && let Some((payment, _, _)) = state.item(index)
+                {
+                    found.insert(*id, ((payment.clone(), Some((*digest, index))), is_final));
+                }
+            }
+        }
+        let queued = self.certify.pool.values().filter(|pending| !pending.in_batch && ids.contains(&pending.id));
+        let queued = queued.map(|pending| (pending.id, (pending.payment.clone(), None)));
+        found.into_iter().map(|(id, (place, _))| (id, place)).chain(queued).collect()
     }
 
     /// Where a live payment stands: (batch header digest, index, stage), for queries.

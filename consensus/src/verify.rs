@@ -8,7 +8,7 @@ use smt_types::evidence::{BadPayment, Evidence, SignedBatchHeader, SignedHeader}
 use smt_types::message::{Message, NodeId, Records, Refusal};
 use smt_types::report::Report;
 use smt_types::vote::{Applied, Certificate, Vote};
-use smt_types::{Checker, Committee, Digest, PublicKey, ReplicaIndex, Signature, SignedPayment};
+use smt_types::{Checker, Committee, Digest, PaymentId, PublicKey, ReplicaIndex, Signature, SignedPayment, Slot};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -27,6 +27,49 @@ impl<T> Deref for Verified<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// A client's payment with the id and the slot that follow from its bytes: hashed once, on the way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    payment: SignedPayment,
+    id: PaymentId,
+    slot: Slot,
+}
+
+impl From<SignedPayment> for Submission {
+    fn from(payment: SignedPayment) -> Submission {
+        let (id, slot) = (payment.payment.id(), payment.payment.slot());
+        Submission { payment, id, slot }
+    }
+}
+
+impl Submission {
+    /// The payment.
+    #[must_use]
+    pub fn payment(&self) -> &SignedPayment {
+        &self.payment
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> PaymentId {
+        self.id
+    }
+
+    /// The slot it takes.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+}
+
+impl Verified<Submission> {
+    /// The payment alone.
+    #[must_use]
+    pub fn into_payment(self) -> Verified<SignedPayment> {
+        Verified(self.0.payment)
     }
 }
 
@@ -78,6 +121,21 @@ impl Gate {
         } else {
             Err(Refused::Signature("payment"))
         }
+    }
+
+    /// Checks clients' payments together, in order; a false signature costs its own payment only. Cost: one batch check where
+    /// all are valid.
+    ///
+    /// # Errors
+    /// [`Refused::Signature`], each payment for itself.
+    #[must_use]
+    pub fn payments(&self, payments: Vec<Submission>) -> Vec<Result<Verified<Submission>, Refused>> {
+        let items: Vec<Item> =
+            payments.iter().map(|p| (p.payment.payment.payer, p.id.0, p.payment.signature)).collect();
+        let valid = self.checker.check_each(&items);
+        let each = payments.into_iter().zip(valid);
+        each.map(|(payment, valid)| if valid { Ok(Verified(payment)) } else { Err(Refused::Signature("payment")) })
+            .collect()
     }
 
     /// Checks a message. Cost: every signature in it, in one batch where all must hold.

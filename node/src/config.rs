@@ -1,15 +1,14 @@
-//! Settings of `smt-node dev`, in layers: defaults, a TOML file, `SMT_*` environment variables, flags; later ones win.
+//! Settings of a command, in layers: defaults, a TOML file, `SMT_*` environment variables, flags; later ones win.
 //!
 //! An unknown key is refused in every layer. Every value knows which layer it comes from: errors name it, and
 //! `--print-config` shows it. The variable of a key is its path in upper case with underscores behind `SMT_`:
 //! `SMT_EPOCH_MS`, `SMT_RPC_BATCH_CALLS_MAX`. Lists are split at commas there.
 
-use crate::dev::Shape;
-use crate::rpc::RpcConfig;
 use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -27,46 +26,31 @@ const TEST_PREFIX: &str = "SMT_TEST_";
 /// Variables that are no settings: where the file is, and what the wallet reads.
 const OTHER_VARIABLES: &[&str] = &["SMT_CONFIG", "SMT_RPC", "SMT_WALLET_DIR"];
 
-/// Epoch lengths allowed, milliseconds.
-const EPOCH_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
-
-/// Everything `smt-node dev` can be set to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Number of shards: 1, 3 or 9.
-    pub shards: u16,
-    /// Replicas per shard: 3 or 9.
-    pub replicas: u8,
-    /// What all keys are derived from.
-    pub seed: u64,
-    /// Where state is kept, relative to the working directory; temporary without it.
-    pub state: Option<PathBuf>,
-    /// Length of an epoch, milliseconds.
-    pub epoch_ms: u32,
-    /// First port of the endpoints; 0 lets the system choose.
-    pub rpc_port: u16,
-    /// Refuse a busy port instead of taking the next free one.
-    pub exact_ports: bool,
-    /// What is logged.
-    pub log: String,
-    /// Limits of the endpoints.
-    pub rpc: RpcConfig,
+/// What one command can be set to. Fields are numbers, texts, switches, lists of texts, and tables of those.
+pub trait Settings: Clone + Default + Serialize + DeserializeOwned {
+    /// The rules that types do not express.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    fn check(&self) -> Result<(), Broken>;
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            shards: 3,
-            replicas: 3,
-            seed: 1,
-            state: None,
-            epoch_ms: 1000,
-            rpc_port: 9100,
-            exact_ports: false,
-            log: "warn".to_owned(),
-            rpc: RpcConfig::default(),
-        }
+/// A rule that a value breaks.
+#[derive(Debug)]
+pub struct Broken {
+    /// The value's key path.
+    pub key: String,
+    /// The value.
+    pub value: String,
+    /// What it has to be.
+    pub rule: String,
+}
+
+impl Broken {
+    /// `key` is `value`, against `rule`.
+    #[must_use]
+    pub fn new(key: &str, value: impl ToString, rule: impl Into<String>) -> Broken {
+        Broken { key: key.to_owned(), value: value.to_string(), rule: rule.into() }
     }
 }
 
@@ -152,12 +136,12 @@ fn nest(path: &str, value: Value) -> Dict {
 
 /// The settings of all layers with the origin of each.
 #[derive(Clone, Debug)]
-pub struct Layered {
-    settings: Settings,
+pub struct Layered<S> {
+    settings: S,
     figment: Figment,
 }
 
-impl Layered {
+impl<S: Settings> Layered<S> {
     /// Puts the layers together: `file` if given, `variables` (those that begin with `SMT_` are looked at), `flags` as
     /// (flag, key path, value).
     ///
@@ -167,9 +151,9 @@ impl Layered {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         flags: Vec<(&'static str, &'static str, Value)>,
-    ) -> Result<Layered, ConfigError> {
-        let known = keys();
-        let mut figment = Figment::new().merge(Serialized::defaults(Settings::default()));
+    ) -> Result<Layered<S>, ConfigError> {
+        let known = keys::<S>();
+        let mut figment = Figment::new().merge(Serialized::defaults(S::default()));
         if let Some(file) = file {
             figment = figment.merge(read_file(file, &known)?);
         }
@@ -179,15 +163,17 @@ impl Layered {
         for (flag, path, value) in flags {
             figment = figment.merge(Layer::one(format!("flag {flag}"), path, value));
         }
-        let settings = figment.extract::<Settings>().map_err(refused)?;
+        let settings = figment.extract::<S>().map_err(refused)?;
         let layered = Layered { settings, figment };
-        layered.check()?;
+        let broken =
+            |Broken { key, value, rule }| ConfigError::Value { origin: layered.origin(&key), key, value, rule };
+        layered.settings.check().and_then(|()| check_endpoint(&layered.settings)).map_err(broken)?;
         Ok(layered)
     }
 
     /// The settings.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &S {
         &self.settings
     }
 
@@ -222,36 +208,23 @@ impl Layered {
         }
         top
     }
+}
 
-    /// The rules that types do not express.
-    fn check(&self) -> Result<(), ConfigError> {
-        let Settings { shards, replicas, epoch_ms, .. } = &self.settings;
-        let refuse = |key: &str, value: String, rule: String| {
-            Err(ConfigError::Value { key: key.to_owned(), value, origin: self.origin(key), rule })
-        };
-        if !Shape::SHARDS.contains(shards) {
-            return refuse("shards", shards.to_string(), "allowed are 1, 3 and 9".to_owned());
-        }
-        if !Shape::REPLICAS.contains(replicas) {
-            return refuse("replicas", replicas.to_string(), "allowed are 3 and 9".to_owned());
-        }
-        if !EPOCH_MS.contains(epoch_ms) {
-            let rule = format!("allowed are {} to {} milliseconds", EPOCH_MS.start(), EPOCH_MS.end());
-            return refuse("epoch_ms", epoch_ms.to_string(), rule);
-        }
-        // No rate limit is a rate of 0; of everything else, none would be an endpoint that serves nothing.
-        let may_be_zero = ["rpc.rate_per_s", "rpc.rate_loopback_per_s", "rpc.rate_burst_ms"];
-        for (path, value) in flat(&self.settings) {
-            if path.starts_with("rpc.") && value == 0 && !may_be_zero.contains(&path.as_str()) {
-                return refuse(&path, "0".to_owned(), "has to be 1 or more".to_owned());
-            }
-        }
-        Ok(())
+/// Limits of an endpoint, the table [rpc] of every command that has one. No rate limit is a rate of 0; of everything else,
+/// none would be an endpoint that serves nothing.
+fn check_endpoint<S: Settings>(settings: &S) -> Result<(), Broken> {
+    let may_be_zero = ["rpc.rate_per_s", "rpc.rate_loopback_per_s", "rpc.rate_burst_ms"];
+    let wrong = |(path, value): &(String, serde_json::Value)| {
+        *value == 0 && path.starts_with("rpc.") && !may_be_zero.contains(&path.as_str())
+    };
+    match flat(settings).into_iter().find(wrong) {
+        Some((path, _)) => Err(Broken::new(&path, 0, "has to be 1 or more")),
+        None => Ok(()),
     }
 }
 
 /// All settings by key path.
-fn flat(settings: &Settings) -> Vec<(String, serde_json::Value)> {
+fn flat<S: Serialize>(settings: &S) -> Vec<(String, serde_json::Value)> {
     let mut found = Vec::new();
     // Numbers, strings and lists: writing them as JSON cannot fail.
     if let serde_json::Value::Object(fields) = serde_json::to_value(settings).unwrap_or_default() {
@@ -268,8 +241,8 @@ fn flat(settings: &Settings) -> Vec<(String, serde_json::Value)> {
 }
 
 /// All key paths with an example of their values.
-fn keys() -> BTreeMap<String, serde_json::Value> {
-    flat(&Settings::default()).into_iter().collect()
+fn keys<S: Settings>() -> BTreeMap<String, serde_json::Value> {
+    flat(&S::default()).into_iter().collect()
 }
 
 fn read_file(file: &Path, known: &BTreeMap<String, serde_json::Value>) -> Result<Layer, ConfigError> {
@@ -366,110 +339,5 @@ fn refused(error: figment::Error) -> ConfigError {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn vars(list: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        list.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
-    }
-
-    fn with_file(
-        text: &str,
-        env: &[(&str, &str)],
-        flags: Vec<(&'static str, &'static str, Value)>,
-    ) -> Result<Layered, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("dev.toml");
-        std::fs::write(&file, text).unwrap();
-        Layered::load(Some(&file), vars(env), flags).map_err(|error| {
-            let text = error.to_string();
-            text.replace(dir.path().to_str().unwrap(), "DIR")
-        })
-    }
-
-    #[test]
-    fn later_layers_win_and_every_value_knows_its_own() {
-        let file = "shards = 9\nepoch_ms = 500\nreplicas = 9\n[rpc]\nbatch_calls_max = 7\nping_ms = 5\n";
-        let env = [
-            ("SMT_EPOCH_MS", "700"),
-            ("SMT_RPC_PING_MS", "6"),
-            ("SMT_RPC_ALLOWED_HOSTS", "a.test, b.test"),
-            ("PATH", "x"),
-        ];
-        let layered = with_file(file, &env, vec![("--replicas", "replicas", Value::from(3u8))]).unwrap();
-        let settings = layered.settings();
-        assert_eq!((settings.shards, settings.epoch_ms, settings.replicas, settings.seed), (9, 700, 3, 1));
-        assert_eq!((settings.rpc.batch_calls_max, settings.rpc.ping_ms), (7, 6));
-        assert_eq!(settings.rpc.allowed_hosts, ["a.test", "b.test"]);
-        assert_eq!(settings.rpc.subscriptions_max, RpcConfig::default().subscriptions_max);
-        assert!(layered.origin("shards").starts_with("file "), "{}", layered.origin("shards"));
-        assert_eq!(layered.origin("epoch_ms"), "environment SMT_EPOCH_MS");
-        assert_eq!(layered.origin("replicas"), "flag --replicas");
-        assert_eq!(layered.origin("seed"), "default");
-        assert_eq!(layered.origin("state"), "default");
-        assert_eq!(layered.origin("rpc.ping_ms"), "environment SMT_RPC_PING_MS");
-        assert!(layered.origin("rpc.batch_calls_max").starts_with("file "));
-    }
-
-    #[test]
-    fn what_is_printed_reads_back_as_the_same_settings() {
-        let file = "seed = 77\nstate = \"with \\\"quote\\\"\"\n[rpc]\nallowed_origins = [\"http://a.test\"]\n";
-        let layered = with_file(file, &[("SMT_SHARDS", "1")], Vec::new()).unwrap();
-        let again = with_file(&layered.print(), &[], Vec::new()).unwrap();
-        assert_eq!(again.settings(), layered.settings());
-        for (path, _) in flat(layered.settings()) {
-            let name = path.rsplit('.').next().unwrap();
-            assert!(layered.print().contains(name), "{name}");
-        }
-        assert!(layered.print().contains("# environment SMT_SHARDS"));
-    }
-
-    #[test]
-    fn unknown_keys_are_named_with_their_layer_and_the_known_ones() {
-        for (file, env, key) in [
-            ("shrads = 3", &[][..], "`shrads` in file DIR/dev.toml"),
-            ("[rpc]\nbatch = 3", &[], "`rpc.batch` in file DIR/dev.toml"),
-            ("[rcp]\nping_ms = 3", &[], "`rcp` in file DIR/dev.toml"),
-            ("[shards]\nnumber = 3", &[], "`shards` in file DIR/dev.toml"),
-            ("", &[("SMT_DEV_SHARDS", "3")], "`SMT_DEV_SHARDS` in the environment"),
-            ("", &[("SMT_RPC_PRT", "3")], "`SMT_RPC_PRT` in the environment"),
-        ] {
-            let error = with_file(file, env, Vec::new()).unwrap_err();
-            assert!(error.contains(key), "{error}");
-            let known = if env.is_empty() { "epoch_ms" } else { "SMT_EPOCH_MS" };
-            assert!(error.contains(known), "{error}");
-        }
-        // What the wallet reads is no mistake.
-        assert!(with_file("", &[("SMT_WALLET_DIR", "x"), ("SMT_RPC", "y")], Vec::new()).is_ok());
-    }
-
-    #[test]
-    fn wrong_values_are_named_with_their_layer_and_the_rule() {
-        for (file, env, texts) in [
-            ("shards = 4", &[][..], ["shards is 4 in file DIR/dev.toml", "1, 3 and 9"]),
-            ("shards = \"3\"", &[], ["shards is string \"3\" in file DIR/dev.toml", "u16"]),
-            ("shards = 70000", &[], ["shards is", "u16"]),
-            ("shards = -1", &[], ["shards is", "u16"]),
-            ("rpc = 3", &[], ["rpc is", "file DIR/dev.toml"]),
-            ("[rpc]\nping_ms = 0", &[], ["rpc.ping_ms is 0 in file DIR/dev.toml", "1 or more"]),
-            ("", &[("SMT_EPOCH_MS", "1")], ["epoch_ms is 1 in environment SMT_EPOCH_MS", "100 to 60000"]),
-            ("", &[("SMT_SEED", "x")], ["seed is \"x\" in environment SMT_SEED", "whole number"]),
-            (
-                "",
-                &[("SMT_EXACT_PORTS", "yes")],
-                ["exact_ports is \"yes\" in environment SMT_EXACT_PORTS", "true or false"],
-            ),
-            ("", &[("SMT_RPC_PORT", "65536")], ["rpc_port is", "u16"]),
-            ("", &[("SMT_REPLICAS", "4")], ["replicas is 4 in environment SMT_REPLICAS", "3 and 9"]),
-            ("x = ", &[], ["file DIR/dev.toml is not TOML", "1"]),
-        ] {
-            let error = with_file(file, env, Vec::new()).unwrap_err();
-            for text in texts {
-                assert!(error.contains(text), "{text:?} is not in: {error}");
-            }
-        }
-        let missing = Layered::load(Some(Path::new("no-such-file.toml")), Vec::new(), Vec::new()).unwrap_err();
-        assert_eq!(missing.to_string(), "reading the configuration file no-such-file.toml");
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

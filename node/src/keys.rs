@@ -2,12 +2,49 @@
 //!
 //! Identity (who a peer is on the wire) and consensus keys (what it signs) are apart: losing one does not lose the other.
 
+use smt_gossip::swarm::{PeerId, SpawnError, keypair_from_seed};
 use smt_types::committee::ReplicaKeys;
 use smt_types::crypto::{Field, JubSecretKey, SecretKey};
 use smt_types::hash::{self, Domain};
 use smt_types::message::NodeId;
 use smt_types::{Digest, JubSignature, Signature, Signer};
 use zeroize::Zeroizing;
+
+/// What a replica's secrets are made from, and what its key file holds.
+#[derive(Clone)]
+pub struct ReplicaSeeds {
+    /// Of the libp2p identity key.
+    pub identity: Zeroizing<[u8; 32]>,
+    /// Of the ed25519 key.
+    pub ed25519: Zeroizing<[u8; 32]>,
+    /// Of the BabyJubJub key.
+    pub babyjubjub: Zeroizing<[u8; 32]>,
+}
+
+impl ReplicaSeeds {
+    /// Development seeds: anyone who knows the network's seed has them.
+    #[must_use]
+    pub fn development(seed: u64, node: NodeId) -> ReplicaSeeds {
+        let derive = |what| Zeroizing::new(development_seed(seed, what, &node));
+        ReplicaSeeds {
+            identity: derive("replica identity"),
+            ed25519: derive("replica ed25519"),
+            babyjubjub: derive("replica babyjubjub"),
+        }
+    }
+
+    /// New seeds from the operating system.
+    ///
+    /// # Errors
+    /// What the system says if it has none to give.
+    pub fn generate() -> Result<ReplicaSeeds, getrandom::Error> {
+        let draw = || {
+            let mut bytes = Zeroizing::new([0u8; 32]);
+            getrandom::fill(bytes.as_mut()).map(|()| bytes)
+        };
+        Ok(ReplicaSeeds { identity: draw()?, ed25519: draw()?, babyjubjub: draw()? })
+    }
+}
 
 /// All secrets of one replica.
 #[derive(Clone)]
@@ -18,20 +55,34 @@ pub struct ReplicaSecrets {
 }
 
 impl ReplicaSecrets {
+    /// The secrets of these seeds.
+    #[must_use]
+    pub fn new(seeds: &ReplicaSeeds) -> ReplicaSecrets {
+        ReplicaSecrets {
+            ed25519: SecretKey::from_seed(*seeds.ed25519),
+            jub: JubSecretKey::from_seed(*seeds.babyjubjub),
+            identity: seeds.identity.clone(),
+        }
+    }
+
     /// Development secrets: anyone who knows the seed has them.
     #[must_use]
     pub fn development(seed: u64, node: NodeId) -> ReplicaSecrets {
-        ReplicaSecrets {
-            ed25519: SecretKey::from_seed(development_seed(seed, "replica ed25519", &node)),
-            jub: JubSecretKey::from_seed(development_seed(seed, "replica babyjubjub", &node)),
-            identity: Zeroizing::new(development_seed(seed, "replica identity", &node)),
-        }
+        ReplicaSecrets::new(&ReplicaSeeds::development(seed, node))
     }
 
     /// The public half, with proof of possession.
     #[must_use]
     pub fn public(&self) -> ReplicaKeys {
         ReplicaKeys::prove(&self.ed25519, &self.jub)
+    }
+
+    /// Who this replica is on the wire.
+    ///
+    /// # Errors
+    /// [`SpawnError`] if libp2p refuses the key.
+    pub fn peer_id(&self) -> Result<PeerId, SpawnError> {
+        Ok(keypair_from_seed(&mut self.identity_seed())?.public().to_peer_id())
     }
 
     /// Seed of the libp2p identity key.

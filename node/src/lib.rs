@@ -2,7 +2,10 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`genesis`] | making a network: genesis file, address book, key files |
+//! | [`run`] | one replica of such a network |
 //! | [`dev`] | a whole local network in one process |
+//! | [`member`] | what the two have in common: store, replica, swarm and endpoint as one |
 //! | [`replica`] | one running replica: the core's thread and what carries its effects out |
 //! | [`serve`] | who answers a client's request: the local replica or another shard's |
 //! | [`rpc`] | JSON-RPC: method table, server, client, generated documents |
@@ -14,9 +17,13 @@
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod genesis;
 pub mod keys;
+pub mod member;
+mod process;
 pub mod replica;
 pub mod rpc;
+pub mod run;
 pub mod serve;
 pub mod store;
 pub mod wallet;

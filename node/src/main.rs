@@ -1,7 +1,10 @@
 //! The command line: parses, sets up logging, hands over.
 
 use clap::{Parser, Subcommand};
+use smt_node::config::{ConfigError, Layered, Settings};
 use smt_node::dev::DevCommand;
+use smt_node::genesis::GenesisCommand;
+use smt_node::run::RunCommand;
 use smt_node::wallet::{ReceiptCommand, WalletCommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -22,6 +25,10 @@ struct Cli {
 enum Command {
     /// Run a whole local network in one process.
     Dev(DevCommand),
+    /// Make a network of separate processes.
+    Genesis(GenesisCommand),
+    /// Run one replica of such a network.
+    Run(RunCommand),
     /// Keys, payments and receipts.
     Wallet(WalletCommand),
     /// Check receipts offline.
@@ -35,7 +42,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let log = cli.log.as_deref();
     match cli.command {
-        Command::Dev(dev) => run_dev(dev, log),
+        Command::Dev(dev) => {
+            with_settings(dev.settings(log), |settings| settings.log.clone(), |layered| dev.run(layered))
+        }
+        Command::Genesis(genesis) => with_logging(log, || ended(genesis.run().map(|()| ExitCode::SUCCESS))),
+        Command::Run(run) => {
+            with_settings(run.settings(log), |settings| settings.log.clone(), |layered| run.run(layered))
+        }
         Command::Wallet(wallet) => with_logging(log, || wallet.run()),
         Command::Receipt(receipt) => with_logging(log, || receipt.run()),
         Command::RpcDoc => {
@@ -46,16 +59,24 @@ fn main() -> ExitCode {
 }
 
 /// Here the filter can come from a file too, so settings are read first.
-fn run_dev(dev: DevCommand, log: Option<&str>) -> ExitCode {
-    let layered = match dev.settings(log) {
+fn with_settings<S: Settings>(
+    settings: Result<Layered<S>, ConfigError>,
+    filter: impl FnOnce(&S) -> String,
+    run: impl FnOnce(&Layered<S>) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let layered = match settings {
         Ok(layered) => layered,
         Err(error) => return wrong(&format!("{:#}", anyhow::Error::new(error))),
     };
-    let filter = &layered.settings().log;
-    if let Err(error) = set_up_logging(filter) {
-        return wrong(&format!("log is {filter:?} in {}: {error}", layered.origin("log")));
+    let filter = filter(layered.settings());
+    match set_up_logging(&filter) {
+        Ok(()) => ended(run(&layered)),
+        Err(error) => wrong(&format!("log is {filter:?} in {}: {error}", layered.origin("log"))),
     }
-    dev.run(&layered).unwrap_or_else(|error| {
+}
+
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

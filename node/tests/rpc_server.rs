@@ -79,6 +79,13 @@ impl Backend for Examples {
     async fn get_transaction(&self, _: schema::ById) -> Result<schema::Transaction, RpcError> {
         example()
     }
+    async fn get_transactions(&self, params: schema::ByIds) -> Result<schema::Transactions, RpcError> {
+        let record = example::<schema::Transaction>()?;
+        Ok(schema::Transactions { transactions: params.ids.iter().map(|_| Some(record.clone())).collect() })
+    }
+    async fn get_counters(&self, _: schema::Empty) -> Result<schema::Counters, RpcError> {
+        example()
+    }
     async fn get_receipt(&self, _: schema::ById) -> Result<schema::ReceiptReply, RpcError> {
         example()
     }

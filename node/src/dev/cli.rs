@@ -1,9 +1,11 @@
 //! The command line of `smt-node dev`.
 
 use super::network::{DevNetwork, DevOptions};
+use super::settings::DevSettings;
 use super::shape::{ACCOUNT_AMOUNT, Shape};
 use super::state::StateDir;
-use crate::config::{ConfigError, Layered, Settings};
+use crate::config::{ConfigError, Layered};
+use crate::process::{self, Interrupts};
 use anyhow::Context;
 use clap::Args;
 use figment::value::Value;
@@ -16,12 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for the network to be ready.
 const READY: Duration = Duration::from_secs(60);
-/// Open files asked for; the system's hard limit may be lower.
-const OPEN_FILES_WANTED: u64 = 65_536;
-/// Longest graceful stop.
-const STOP: Duration = Duration::from_secs(5);
-/// What the process may take beyond that to end.
-const LAST_RESORT: Duration = Duration::from_secs(2);
 
 /// Run a whole local network in this process: shards, replicas, faucet, endpoints. For development only: all keys follow
 /// from the seed.
@@ -72,7 +68,7 @@ impl DevCommand {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn settings(&self, log: Option<&str>) -> Result<Layered, ConfigError> {
+    pub fn settings(&self, log: Option<&str>) -> Result<Layered<DevSettings>, ConfigError> {
         let path = |path: &PathBuf| Value::from(path.to_string_lossy().into_owned());
         let flags = [
             ("--shards", "shards", self.shards.map(Value::from)),
@@ -92,7 +88,7 @@ impl DevCommand {
     ///
     /// # Errors
     /// Whatever keeps the network from starting, or a store that fails while it runs.
-    pub fn run(self, layered: &Layered) -> anyhow::Result<ExitCode> {
+    pub fn run(self, layered: &Layered<DevSettings>) -> anyhow::Result<ExitCode> {
         let started = Instant::now();
         if self.print_config {
             let mut out = std::io::stdout().lock();
@@ -101,21 +97,13 @@ impl DevCommand {
         }
         let settings = layered.settings();
         anyhow::ensure!(!self.fresh || settings.state.is_some(), "--fresh deletes a kept network: it needs --state");
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-        let code = runtime.block_on(self.serve(settings, started));
-        // Tasks that still wait for a peer or a client have nothing to save.
-        runtime.shutdown_timeout(Duration::from_millis(200));
-        code
+        process::block_on(self.serve(settings, started))
     }
 
-    async fn serve(self, settings: &Settings, started: Instant) -> anyhow::Result<ExitCode> {
-        let Settings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, .. } = *settings;
+    async fn serve(self, settings: &DevSettings, started: Instant) -> anyhow::Result<ExitCode> {
+        let DevSettings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, .. } = *settings;
         let shape = Shape { shards, replicas, seed, epoch_ms };
-        // A replica's store and connections hold some 25 files; the usual soft limit of 1,024 ends at 40 replicas.
-        if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES_WANTED) {
-            tracing::warn!(%error, "the limit on open files stays as it is");
-        }
+        process::raise_open_files();
         let state = StateDir::prepare(settings.state.as_deref(), &shape, self.fresh)?;
         let options = DevOptions { shape, rpc_port, next_port: !exact_ports, rpc: settings.rpc.clone() };
         let mut interrupts = Interrupts::new()?;
@@ -126,7 +114,7 @@ impl DevCommand {
         tokio::select! {
             ready = network.wait_ready(READY) => ready?,
             () = interrupts.next() => {
-                end(network, &mut interrupts).await;
+                process::end(network.stop(), &mut interrupts).await;
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -141,7 +129,7 @@ impl DevCommand {
                 () = interrupts.next() => break,
                 _ = look.tick() => {
                     if let Some((node, reason)) = network.failure() {
-                        end(network, &mut interrupts).await;
+                        process::end(network.stop(), &mut interrupts).await;
                         anyhow::bail!("replica {node} has stopped: {reason}");
                     }
                 }
@@ -150,58 +138,8 @@ impl DevCommand {
         if !self.json {
             eprintln!("stopping (a second Ctrl-C aborts)");
         }
-        end(network, &mut interrupts).await;
+        process::end(network.stop(), &mut interrupts).await;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Stops within the promised time; a second interrupt aborts at once, which is as safe as a power cut.
-async fn end(network: DevNetwork, interrupts: &mut Interrupts) {
-    // Should anything block the way out itself, the process ends all the same.
-    std::thread::spawn(|| {
-        std::thread::sleep(STOP.saturating_add(LAST_RESORT));
-        eprintln!("not everything stopped in time; what was promised is on disk");
-        std::process::abort();
-    });
-    tokio::select! {
-        () = network.stop() => {}
-        () = tokio::time::sleep(STOP) => tracing::warn!("not everything stopped in time; what was promised is on disk"),
-        () = interrupts.next() => {
-            eprintln!("aborted");
-            std::process::abort();
-        }
-    }
-}
-
-/// Ctrl-C and the request to terminate. Listened to all the time: one that comes while nobody waits is not lost.
-struct Interrupts {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Interrupts {
-    #[cfg(unix)]
-    fn new() -> anyhow::Result<Interrupts> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Interrupts { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> anyhow::Result<Interrupts> {
-        Ok(Interrupts {})
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        #[cfg(not(unix))]
-        drop(tokio::signal::ctrl_c().await);
     }
 }
 

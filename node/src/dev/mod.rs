@@ -2,9 +2,11 @@
 
 pub mod cli;
 pub mod network;
+pub mod settings;
 pub mod shape;
 pub mod state;
 
 pub use cli::DevCommand;
 pub use network::{DevNetwork, DevOptions};
+pub use settings::DevSettings;
 pub use shape::Shape;

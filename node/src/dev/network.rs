@@ -4,16 +4,14 @@ use super::shape::{FAUCET_DEFAULT, FAUCET_MAX, Shape};
 use super::state::StateDir;
 use crate::clock::Clock;
 use crate::keys::ReplicaSecrets;
+use crate::member::{Front, Member, MemberError, NetworkError, network_of, params, partners};
 use crate::replica::ReplicaHandle;
-use crate::replica::ingress::Answerer;
-use crate::replica::start::{self, Opened, StartError, StartReplica, Started};
+use crate::replica::start::{self, Neighbours, Opened, StartError, StartReplica};
 use crate::rpc::config::RpcConfig;
-use crate::rpc::server::{self, BindError, Listener, Server};
-use crate::serve::{FaucetKey, Local, NetworkView, NodeBackend, forward};
+use crate::rpc::server::{self, BindError, Listener};
+use crate::serve::{FaucetKey, NetworkView};
 use crate::store::{StoreContext, StoreError};
-use smt_consensus::{Network, Params};
-use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId, keypair_from_seed};
-use smt_ledger::GenesisState;
+use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId};
 use smt_types::message::NodeId;
 use smt_types::{Digest, Genesis};
 use std::collections::BTreeMap;
@@ -23,9 +21,6 @@ use std::time::{Duration, Instant};
 
 /// How long a replica's store may take to be released after its stop: more than a forwarded request lasts.
 const RELEASE: Duration = Duration::from_secs(10);
-
-/// Full mesh up to this many replicas; above, each speaks to its committee and to its own place in every shard.
-const FULL_MESH_MAX: usize = 27;
 
 /// Block cache of all stores together, bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -52,21 +47,18 @@ pub struct DevOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DevError {
-    /// A replica does not start.
+    /// A store does not open.
     #[error(transparent)]
-    Start(#[from] StartError),
-    /// The genesis does not hold together.
-    #[error("building the genesis state")]
-    Genesis(#[from] smt_ledger::LedgerError),
-    /// The genesis file is refused.
-    #[error("the genesis is refused")]
-    GenesisFile(#[from] smt_types::genesis::GenesisError),
+    Open(#[from] StartError),
+    /// A replica or its endpoint does not start.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The genesis is no network.
+    #[error(transparent)]
+    Genesis(#[from] NetworkError),
     /// An endpoint's port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// An endpoint does not start.
-    #[error("starting the endpoint on {0}")]
-    Serve(SocketAddr, #[source] std::io::Error),
     /// A key is refused by libp2p.
     #[error("making the identity of replica {0}")]
     Identity(NodeId, #[source] smt_gossip::swarm::SpawnError),
@@ -78,17 +70,11 @@ pub enum DevError {
     NotReady(Duration, String),
 }
 
-/// One replica of the network; its endpoint stays when the replica stops.
-struct Member {
+/// A replica's place in the network; its addresses stay when it stops.
+struct Place {
     listen: Multiaddr,
     rpc: SocketAddr,
-    running: Option<Running>,
-}
-
-struct Running {
-    handle: Arc<ReplicaHandle>,
-    thread: std::thread::JoinHandle<()>,
-    server: Server,
+    running: Option<Member>,
 }
 
 /// A development network in this process.
@@ -99,7 +85,7 @@ pub struct DevNetwork {
     context: StoreContext,
     state: StateDir,
     rpc: RpcConfig,
-    members: BTreeMap<NodeId, Member>,
+    members: BTreeMap<NodeId, Place>,
 }
 
 impl DevNetwork {
@@ -111,21 +97,12 @@ impl DevNetwork {
         let clock = Clock::start();
         let shape = options.shape;
         let genesis = Arc::new(shape.genesis());
-        let committees = genesis.check()?;
-        let GenesisState { headers, supply, genesis_hash, .. } = GenesisState::build(&genesis, &committees)?;
-        let genesis_hash = Digest(*genesis_hash.as_bytes());
-        let network = Arc::new(Network {
-            id: genesis.network,
-            level: genesis.level,
-            committees: committees.into_iter().map(Arc::new).collect(),
-            supply,
-            genesis_headers: headers,
-        });
+        let (network, genesis_hash) = network_of(&genesis)?;
+        let network = Arc::new(network);
         let mut peers = BTreeMap::new();
         for node in shape.nodes() {
-            let mut seed = ReplicaSecrets::development(shape.seed, node).identity_seed();
-            let keypair = keypair_from_seed(&mut seed).map_err(|source| DevError::Identity(node, source))?;
-            peers.insert(node, keypair.public().to_peer_id());
+            let secrets = ReplicaSecrets::development(shape.seed, node);
+            peers.insert(node, secrets.peer_id().map_err(|source| DevError::Identity(node, source))?);
         }
         let places = Arc::new(peers.iter().map(|(node, peer)| (*peer, *node)).collect());
         let view = Arc::new(NetworkView { genesis, genesis_hash, network, peers, clock });
@@ -173,9 +150,6 @@ impl DevNetwork {
     }
 
     fn plan(&self, node: NodeId, listen: Multiaddr) -> StartReplica {
-        let epoch_us = u64::from(self.shape.epoch_ms).saturating_mul(1000);
-        let params =
-            Params { epoch_us, view_timeout_us: (epoch_us / 2).clamp(200_000, 2_000_000), ..Params::default() };
         StartReplica {
             node,
             secrets: ReplicaSecrets::development(self.shape.seed, node),
@@ -183,8 +157,9 @@ impl DevNetwork {
             network: self.view.network.clone(),
             genesis: self.view.genesis.clone(),
             genesis_hash: self.view.genesis_hash,
-            params,
+            params: params(self.shape.epoch_ms),
             listen,
+            neighbours: Neighbours::loopback(),
             places: self.places.clone(),
             clock: self.view.clock,
         }
@@ -210,40 +185,26 @@ impl DevNetwork {
     }
 
     async fn launch(&mut self, node: NodeId, opened: Opened, listener: Listener) -> Result<(), DevError> {
-        let rpc = listener.local_addr();
         let faucet =
             FaucetKey { key: self.shape.faucet(node).key, amount_default: FAUCET_DEFAULT, amount_max: FAUCET_MAX };
-        let mut local: Option<Arc<Local>> = None;
-        let view = self.view.clone();
-        let Started { handle, thread } = start::start(opened, |handle| -> Answerer {
-            let made = Arc::new(Local::new(handle.clone(), view, Some(faucet)));
-            local = Some(made.clone());
-            Arc::new(forward::answerer(made))
-        })
-        .await?;
-        let Some(local) = local else { return Err(DevError::Panicked) };
-        let backend = Arc::new(NodeBackend::new(local));
-        let server = listener.serve(backend, self.rpc.clone()).map_err(|error| DevError::Serve(rpc, error))?;
-        let listen = handle.swarm().listen_addr().clone();
-        self.members.insert(node, Member { listen, rpc, running: Some(Running { handle, thread, server }) });
+        let front = Front { listener, config: self.rpc.clone(), faucet: Some(faucet) };
+        let member = Member::start(opened, self.view.clone(), front).await?;
+        let listen = member.replica().swarm().listen_addr().clone();
+        self.members.insert(node, Place { listen, rpc: member.rpc(), running: Some(member) });
         Ok(())
     }
 
     /// Whom a replica dials.
     fn partners(&self, node: NodeId) -> Vec<NodeId> {
-        let all = self.members.keys().copied().filter(|other| *other != node);
-        if self.members.len() <= FULL_MESH_MAX {
-            return all.collect();
-        }
-        // The own place in every shard keeps any shard one step away, and carries the gossip.
-        all.filter(|other| other.shard == node.shard || other.replica == node.replica).collect()
+        let all: Vec<NodeId> = self.members.keys().copied().collect();
+        partners(node, &all)
     }
 
     fn connect(&self, node: NodeId) {
         let Some(running) = self.members.get(&node).and_then(|member| member.running.as_ref()) else { return };
         for other in self.partners(node) {
             let (Some(peer), Some(member)) = (self.view.peers.get(&other), self.members.get(&other)) else { continue };
-            running.handle.swarm().add_peer(PeerAddr { peer: *peer, addr: member.listen.clone() });
+            running.replica().swarm().add_peer(PeerAddr { peer: *peer, addr: member.listen.clone() });
         }
     }
 
@@ -266,11 +227,11 @@ impl DevNetwork {
             }
             let waiting = self.members.iter().find_map(|(node, member)| {
                 let running = member.running.as_ref()?;
-                let status = running.handle.status();
+                let status = running.replica().status();
                 if let Some(reason) = status.stopped {
                     return Some(format!("replica {node}: {reason}"));
                 }
-                let connected = running.handle.swarm().connected().len();
+                let connected = running.replica().swarm().connected().len();
                 let wanted = self.partners(*node).iter().filter(|other| self.is_running(**other)).count();
                 let ready = (status.voting || status.not_voting.is_some()) && connected >= wanted;
                 (!ready).then(|| {
@@ -291,7 +252,7 @@ impl DevNetwork {
             let own = self.members.iter().filter(|(node, _)| node.shard == committee.shard());
             let retired: Vec<String> = own
                 .filter_map(|(node, member)| {
-                    let reason = member.running.as_ref()?.handle.status().not_voting?;
+                    let reason = member.running.as_ref()?.replica().status().not_voting?;
                     Some(format!("replica {node} does not vote: {reason}"))
                 })
                 .collect();
@@ -306,7 +267,7 @@ impl DevNetwork {
     /// Stops one replica: its thread, its network and its endpoint. The others go on.
     pub async fn stop_replica(&mut self, node: NodeId) {
         let Some(running) = self.members.get_mut(&node).and_then(|member| member.running.take()) else { return };
-        stop(running).await;
+        running.stop().await;
     }
 
     /// Starts a stopped replica again, from its store, at its old addresses.
@@ -338,8 +299,8 @@ impl DevNetwork {
 
     /// Stops everything; at most a few seconds.
     pub async fn stop(mut self) {
-        let running: Vec<Running> = self.members.values_mut().filter_map(|member| member.running.take()).collect();
-        futures::future::join_all(running.into_iter().map(stop)).await;
+        let running: Vec<Member> = self.members.values_mut().filter_map(|member| member.running.take()).collect();
+        futures::future::join_all(running.into_iter().map(Member::stop)).await;
         self.state.clean();
     }
 
@@ -376,14 +337,14 @@ impl DevNetwork {
     /// A running replica.
     #[must_use]
     pub fn replica(&self, node: NodeId) -> Option<&Arc<ReplicaHandle>> {
-        self.members.get(&node)?.running.as_ref().map(|running| &running.handle)
+        self.members.get(&node)?.running.as_ref().map(Member::replica)
     }
 
     /// The first replica that has stopped by itself, and why.
     #[must_use]
     pub fn failure(&self) -> Option<(NodeId, String)> {
         self.members.iter().find_map(|(node, member)| {
-            let stopped = member.running.as_ref()?.handle.status().stopped?;
+            let stopped = member.running.as_ref()?.replica().status().stopped?;
             Some((*node, stopped))
         })
     }
@@ -399,19 +360,4 @@ fn after(wait: Duration) -> Instant {
 fn any_port() -> Multiaddr {
     static ANY: OnceLock<Multiaddr> = OnceLock::new();
     ANY.get_or_init(|| "/ip4/127.0.0.1/tcp/0".parse().unwrap_or_else(|_| Multiaddr::empty())).clone()
-}
-
-async fn stop(running: Running) {
-    let Running { handle, thread, server } = running;
-    // Requests in progress get a moment; then the core commits and ends, then the network.
-    let graceful = server.shutdown(Duration::from_millis(500)).await;
-    if !graceful {
-        tracing::debug!(node = %handle.node(), "requests were cut off");
-    }
-    handle.stop();
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-    if !matches!(joined, Ok(Ok(()))) {
-        tracing::error!(node = %handle.node(), "the replica's thread panicked");
-    }
-    handle.swarm().shutdown().await;
 }

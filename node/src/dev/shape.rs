@@ -7,6 +7,7 @@ use smt_types::hash::{self, Domain};
 use smt_types::message::NodeId;
 use smt_types::{Amount, Bounded, Genesis, NetworkId, ReplicaIndex, ShardAddress};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Base units of each printed account.
 pub const ACCOUNT_AMOUNT: u64 = 1_000_000_000;
@@ -54,6 +55,8 @@ impl Shape {
     pub const SHARDS: &'static [u16] = &[1, 3, 9];
     /// Committee sizes to choose from.
     pub const REPLICAS: &'static [u8] = &[3, 9];
+    /// Epoch lengths to choose from, milliseconds.
+    pub const EPOCH_MS: RangeInclusive<u32> = 100..=60_000;
 
     /// h.
     #[must_use]

@@ -4,9 +4,10 @@
 //! synced if any step asked for it, and only then does anything leave. So one sync serves every message of the burst.
 
 use super::disk::Disk;
-use super::handle::{Admitted, Job, Question, Status};
+use super::handle::{Job, Question, Status};
 use super::history;
 use super::hub::Hub;
+use super::verifier::Replies;
 use crate::clock::Clock;
 use crate::store::{Durability, StoreError};
 use smt_consensus::{Effect, Effects, Event, Input, Replica};
@@ -14,11 +15,10 @@ use smt_gossip::swarm::{Bytes, PeerId, SwarmHandle};
 use smt_ledger::ShardLedger;
 use smt_types::message::{Message, NodeId};
 use smt_types::{Canonical, Committee};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
 /// Most inputs of one burst: bounds how long the first of them waits for its sync.
@@ -44,8 +44,7 @@ pub(crate) struct Core {
     pub(crate) hub: Arc<Hub>,
     pub(crate) clock: Clock,
     pub(crate) status: Arc<Mutex<Status>>,
-    pub(crate) replies: HashMap<u64, oneshot::Sender<Admitted>>,
-    pub(crate) next_token: u64,
+    pub(crate) replies: Replies,
     pub(crate) questions: Vec<Question>,
 }
 
@@ -99,11 +98,13 @@ impl Core {
     fn take(&mut self, job: Job, effects: &mut Effects) -> bool {
         match job {
             Job::Message(from, message) => self.take_input(Input::Message(from, *message), effects),
-            Job::Submit(payment, reply) => {
-                let token = self.next_token;
-                self.next_token = token.wrapping_add(1);
-                self.replies.insert(token, reply);
-                self.take_input(Input::Submit(token, *payment), effects)
+            Job::Submit(calls) => {
+                for call in calls {
+                    for (token, payment) in self.replies.open(call) {
+                        self.take_input(Input::Submit(token, payment.into_payment()), effects);
+                    }
+                }
+                true
             }
             Job::Evidence(evidence, replica) => {
                 self.replica.report_evidence(*evidence, replica, &self.disk, effects);
@@ -140,6 +141,7 @@ impl Core {
         for effect in effects.out {
             self.carry_out(effect);
         }
+        self.hub.flush();
         Ok(())
     }
 
@@ -159,12 +161,7 @@ impl Core {
                     debug!(node = %self.replica.me(), %refused, "header not gossiped");
                 }
             }
-            Effect::Reply(token, _, answer) => {
-                if let Some(reply) = self.replies.remove(&token) {
-                    // The client may have gone away.
-                    drop(reply.send(answer));
-                }
-            }
+            Effect::Reply(token, _, answer) => self.replies.answer(token, answer),
             Effect::Event(event) => self.tell(&event),
         }
     }

@@ -2,21 +2,36 @@
 
 use super::disk::Disk;
 use super::hub::Hub;
+use super::verifier::{Checked, Verifier};
 use crate::store::Store;
-use smt_consensus::verify::Gate;
+use smt_consensus::verify::{Gate, Submission};
 use smt_consensus::{Reject, Replica, Stage, Verified};
 use smt_gossip::swarm::SwarmHandle;
 use smt_ledger::ShardLedger;
 use smt_types::evidence::Evidence;
 use smt_types::message::{Message, NodeId};
-use smt_types::{ReplicaIndex, SignedPayment};
+use smt_types::ReplicaIndex;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The core's answer to a submitted payment.
-pub type Admitted = Result<Stage, Reject>;
+/// The answer to a submitted payment: how far it has come, or why it is not taken.
+pub type Admitted = Result<Stage, Refusal>;
+
+/// Why a payment is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its signature does not verify.
+    #[error("the payer's signature does not verify")]
+    Signature,
+    /// As many payments as may wait for the core wait for it.
+    #[error("too many payments wait for this replica")]
+    Busy,
+    /// A rule of the core.
+    #[error(transparent)]
+    Core(#[from] Reject),
+}
 
 /// A question for the core's thread.
 pub type Question = Box<dyn FnOnce(&Replica<ShardLedger>, &Disk) + Send>;
@@ -25,8 +40,8 @@ pub type Question = Box<dyn FnOnce(&Replica<ShardLedger>, &Disk) + Send>;
 pub enum Job {
     /// A checked message of a replica.
     Message(NodeId, Box<Verified<Message>>),
-    /// A client's payment.
-    Submit(Box<Verified<SignedPayment>>, oneshot::Sender<Admitted>),
+    /// Clients' payments, call by call.
+    Submit(Vec<Checked>),
     /// Evidence found at the gate.
     Evidence(Box<Evidence>, ReplicaIndex),
     /// A question about the state.
@@ -57,6 +72,7 @@ pub struct ReplicaHandle {
     pub(crate) swarm: SwarmHandle,
     pub(crate) store: Arc<Store>,
     pub(crate) gate: Gate,
+    pub(crate) verifier: Verifier,
     pub(crate) hub: Arc<Hub>,
     pub(crate) status: Arc<Mutex<Status>>,
 }
@@ -97,14 +113,19 @@ impl ReplicaHandle {
         &self.swarm
     }
 
-    /// Hands a client's payment to the core and waits for its answer.
+    /// Has clients' payments of one call checked and answered by the core, in order: one outcome each. Never waits for room:
+    /// what the replica has no place for is refused at once ([`Refusal::Busy`]).
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn submit(&self, payment: Verified<SignedPayment>) -> Result<Admitted, Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.push(Job::Submit(Box::new(payment), reply)).await?;
-        answer.await.map_err(|_| Unavailable::Stopped)
+    /// [`Unavailable::Stopped`].
+    pub async fn submit(&self, payments: Vec<Submission>) -> Result<Vec<Admitted>, Unavailable> {
+        self.verifier.submit(payments).await.ok_or(Unavailable::Stopped)
+    }
+
+    /// The way clients' payments take, for its gauges.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// Runs `question` on the core's thread.

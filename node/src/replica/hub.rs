@@ -1,12 +1,22 @@
-//! Who waits for which payment, and who follows the epochs.
+//! Who waits for which payment, and who follows stages and epochs.
+//!
+//! Told by the core's thread. A payment that nobody asked for costs two loads of an atomic: no lock, no look-up. What is told
+//! of many payments at once is encoded once, however many follow.
 
-use crate::rpc::schema::{EpochEvent, Stage};
+use crate::rpc::backend::EventSink;
+use crate::rpc::schema::{self, EpochEvent, STAGES_FOLLOWED, Stage, StagesEvent, StagesText};
+use crate::rpc::wire::Decimal;
+use crate::serve::convert::core_stage;
 use smt_consensus::{Event, Reject};
 use smt_types::header::CertifiedHeader;
 use smt_types::{Epoch, PaymentId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{broadcast, mpsc};
+
+/// Most ids of one event of topic `stages`.
+pub const IDS_MAX: usize = 1_024;
 
 /// One step of a payment.
 #[derive(Clone, Debug)]
@@ -22,68 +32,125 @@ pub enum Progress {
     GaveUp(Reject),
 }
 
+/// One client's end of a watch: its number, to take it out again, and where steps go.
+type Watcher = (u64, mpsc::UnboundedSender<(PaymentId, Progress)>);
+
+/// Consecutive payments that reached one stage, not told yet.
 #[derive(Debug, Default)]
-struct Watchers {
-    by_payment: HashMap<PaymentId, Vec<mpsc::UnboundedSender<Progress>>>,
+struct Run {
+    head: Option<(Stage, Option<Epoch>)>,
+    ids: Vec<PaymentId>,
+}
+
+#[derive(Debug)]
+struct Follower {
+    stages: Vec<Stage>,
+    sink: EventSink,
 }
 
 /// Fan-out of a replica's events to waiting clients. The lists hold only clients that still wait: a request is bounded by the
-/// interface's limits, and each is told of at most six stages.
+/// interface's limits, and each is told of at most six stages of each of its payments; a follower's queue is bounded by its sink.
 #[derive(Debug)]
 pub struct Hub {
-    watchers: Mutex<Watchers>,
+    watchers: Mutex<HashMap<PaymentId, Vec<Watcher>>>,
+    /// Ids in `watchers`.
+    watched: AtomicUsize,
+    next_watch: AtomicU64,
+    followers: Mutex<Vec<Follower>>,
+    /// One bit for each stage that somebody follows.
+    followed: AtomicUsize,
+    run: Mutex<Run>,
     epochs: broadcast::Sender<EpochEvent>,
 }
 
-/// A payment being followed. Dropping it ends that, so that a client who gives up leaves nothing behind.
+/// Payments being followed together. Dropping it ends that, so that a client who gives up leaves nothing behind.
 #[derive(Debug)]
 pub struct Watch {
     hub: Arc<Hub>,
-    id: PaymentId,
-    progress: mpsc::UnboundedReceiver<Progress>,
+    number: u64,
+    ids: Vec<PaymentId>,
+    progress: mpsc::UnboundedReceiver<(PaymentId, Progress)>,
 }
 
 impl Watch {
-    /// The next step; `None` only if the hub is gone.
-    pub async fn recv(&mut self) -> Option<Progress> {
+    /// The next step of any of them; `None` only if the hub is gone.
+    pub async fn recv(&mut self) -> Option<(PaymentId, Progress)> {
         self.progress.recv().await
+    }
+
+    /// A step that is there already.
+    pub fn try_recv(&mut self) -> Option<(PaymentId, Progress)> {
+        self.progress.try_recv().ok()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.progress.close();
-        self.hub.unwatch(&self.id);
+        self.hub.unwatch(self.number, &self.ids);
     }
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Hub { watchers: Mutex::default(), epochs: broadcast::channel(256).0 }
+        Hub {
+            watchers: Mutex::default(),
+            watched: AtomicUsize::new(0),
+            next_watch: AtomicU64::new(0),
+            followers: Mutex::default(),
+            followed: AtomicUsize::new(0),
+            run: Mutex::default(),
+            epochs: broadcast::channel(256).0,
+        }
     }
 }
 
+/// The tables are valid after any panic of a holder: every change is one insertion or removal.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A stage's place in the set of followed ones; 0 for one that cannot be followed.
+fn bit(stage: Stage) -> usize {
+    STAGES_FOLLOWED.iter().position(|other| *other == stage).map_or(0, |place| 1 << place)
+}
+
 impl Hub {
-    fn lock(&self) -> MutexGuard<'_, Watchers> {
-        // The map is valid after any panic of a holder: every change is one insertion or removal.
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Follows a payment from now on, until the answer is dropped.
-    pub fn watch(self: &Arc<Self>, id: PaymentId) -> Watch {
+    /// Follows payments from now on, until the answer is dropped.
+    pub fn watch(self: &Arc<Self>, ids: Vec<PaymentId>) -> Watch {
         let (sender, progress) = mpsc::unbounded_channel();
-        self.lock().by_payment.entry(id).or_default().push(sender);
-        Watch { hub: self.clone(), id, progress }
+        let number = self.next_watch.fetch_add(1, Ordering::Relaxed);
+        let mut watchers = lock(&self.watchers);
+        for id in &ids {
+            watchers.entry(*id).or_default().push((number, sender.clone()));
+        }
+        self.watched.store(watchers.len(), Ordering::Release);
+        Watch { hub: self.clone(), number, ids, progress }
     }
 
-    fn unwatch(&self, id: &PaymentId) {
-        let mut watchers = self.lock();
-        if let Some(list) = watchers.by_payment.get_mut(id) {
-            list.retain(|other| !other.is_closed());
-            if list.is_empty() {
-                watchers.by_payment.remove(id);
+    fn unwatch(&self, number: u64, ids: &[PaymentId]) {
+        let mut watchers = lock(&self.watchers);
+        for id in ids {
+            if let Some(list) = watchers.get_mut(id) {
+                list.retain(|(other, _)| *other != number);
+                if list.is_empty() {
+                    watchers.remove(id);
+                }
             }
         }
+        self.watched.store(watchers.len(), Ordering::Release);
+    }
+
+    /// Delivers every payment that reaches one of `stages` from now on, until the sink is closed.
+    pub fn follow(&self, stages: Vec<Stage>, sink: EventSink) {
+        let mut followers = lock(&self.followers);
+        followers.retain(|follower| !follower.sink.is_closed());
+        followers.push(Follower { stages, sink });
+        self.note_followed(&followers);
+    }
+
+    fn note_followed(&self, followers: &[Follower]) {
+        let stages = followers.iter().flat_map(|follower| &follower.stages);
+        self.followed.store(stages.fold(0, |bits, stage| bits | bit(*stage)), Ordering::Release);
     }
 
     /// Follows headers of all shards.
@@ -91,49 +158,103 @@ impl Hub {
         self.epochs.subscribe()
     }
 
-    /// Tells whoever waits for what happened.
+    /// Tells whoever waits for what happened. Steps of payments are gathered as long as stage and epoch stay the same, until
+    /// [`Self::flush`].
     pub fn tell(&self, event: &Event) {
         match event {
-            Event::Stage { id, stage, epoch, .. } => {
-                use smt_consensus::Stage as Core;
-                let (stage, epoch) = match stage {
-                    Core::Received => (Stage::Received, None),
-                    Core::Certified => (Stage::Certified, None),
-                    Core::Final => (Stage::Final, Some(*epoch)),
-                    Core::Snapshotted => (Stage::Snapshotted, Some(*epoch)),
-                    Core::Void => (Stage::Void, Some(*epoch)),
-                };
-                self.send(*id, Progress::Reached { stage, epoch });
+            Event::Stage { id, stage, epoch, .. } => self.gather(core_stage(*stage), epoch_of(*stage, *epoch), *id),
+            Event::Credited { id, epoch, .. } => self.gather(Stage::Credited, Some(*epoch), *id),
+            Event::Incoming { id, .. } => self.gather(Stage::Incoming, None, *id),
+            Event::GaveUp { id, reject } => {
+                self.flush();
+                if self.watched.load(Ordering::Acquire) > 0 {
+                    let progress = Progress::GaveUp(reject.clone());
+                    send(&lock(&self.watchers), id, &progress);
+                }
             }
-            Event::Credited { id, epoch, .. } => {
-                self.send(*id, Progress::Reached { stage: Stage::Credited, epoch: Some(*epoch) });
-            }
-            Event::Incoming { id, .. } => self.send(*id, Progress::Reached { stage: Stage::Incoming, epoch: None }),
-            Event::GaveUp { id, reject } => self.send(*id, Progress::GaveUp(reject.clone())),
             Event::Header(header) => self.tell_header(header),
             _ => {}
         }
+    }
+
+    /// Tells that payments have reached a stage, in one go.
+    pub fn tell_stages(&self, stage: smt_consensus::Stage, epoch: Epoch, ids: &[PaymentId]) {
+        self.flush();
+        self.told(core_stage(stage), epoch_of(stage, epoch), ids);
     }
 
     /// Tells of a certified header of any shard.
     pub fn tell_header(&self, header: &CertifiedHeader) {
         let event = EpochEvent {
             shard: header.header.shard.into(),
-            epoch: crate::rpc::wire::Decimal(header.header.epoch.0),
+            epoch: Decimal(header.header.epoch.0),
             digest: header.header.digest().into(),
-            supply: crate::rpc::wire::Decimal(u128::from(header.header.supply.0)),
+            supply: Decimal(u128::from(header.header.supply.0)),
         };
         // Nobody listening is no fault.
         drop(self.epochs.send(event));
     }
 
-    fn send(&self, id: PaymentId, progress: Progress) {
-        let mut watchers = self.lock();
-        if let Some(list) = watchers.by_payment.get_mut(&id) {
-            list.retain(|watcher| watcher.send(progress.clone()).is_ok());
-            if list.is_empty() {
-                watchers.by_payment.remove(&id);
-            }
+    fn is_wanted(&self, stage: Stage) -> bool {
+        self.watched.load(Ordering::Acquire) > 0 || self.followed.load(Ordering::Acquire) & bit(stage) != 0
+    }
+
+    fn gather(&self, stage: Stage, epoch: Option<Epoch>, id: PaymentId) {
+        if !self.is_wanted(stage) {
+            return;
         }
+        let mut run = lock(&self.run);
+        if run.head != Some((stage, epoch)) || run.ids.len() >= IDS_MAX {
+            self.tell_run(&mut run);
+            run.head = Some((stage, epoch));
+        }
+        run.ids.push(id);
+    }
+
+    /// Tells what is gathered.
+    pub fn flush(&self) {
+        let mut run = lock(&self.run);
+        self.tell_run(&mut run);
+    }
+
+    fn tell_run(&self, run: &mut Run) {
+        if let Some((stage, epoch)) = run.head.take() {
+            self.told(stage, epoch, &run.ids);
+            run.ids.clear();
+        }
+    }
+
+    fn told(&self, stage: Stage, epoch: Option<Epoch>, ids: &[PaymentId]) {
+        if self.watched.load(Ordering::Acquire) > 0 {
+            let watchers = lock(&self.watchers);
+            let progress = Progress::Reached { stage, epoch };
+            ids.iter().for_each(|id| send(&watchers, id, &progress));
+        }
+        if self.followed.load(Ordering::Acquire) & bit(stage) != 0 {
+            let mut followers = lock(&self.followers);
+            for ids in ids.chunks(IDS_MAX) {
+                let event = StagesEvent {
+                    stage,
+                    epoch: epoch.map(|epoch| Decimal(epoch.0)),
+                    ids: ids.iter().map(|id| (*id).into()).collect(),
+                };
+                let event = schema::Event::Stages(StagesText::new(&event));
+                // A sink that is full has ended its subscription and says so to its reader.
+                followers.retain(|f| !f.stages.contains(&stage) || f.sink.send(event.clone()));
+            }
+            self.note_followed(&followers);
+        }
+    }
+}
+
+/// The epoch that goes with a stage: none before `final`.
+fn epoch_of(stage: smt_consensus::Stage, epoch: Epoch) -> Option<Epoch> {
+    (stage >= smt_consensus::Stage::Final).then_some(epoch)
+}
+
+fn send(watchers: &HashMap<PaymentId, Vec<Watcher>>, id: &PaymentId, progress: &Progress) {
+    for (_, watcher) in watchers.get(id).into_iter().flatten() {
+        // A client that has just gone away takes itself out of the list.
+        drop(watcher.send((*id, progress.clone())));
     }
 }

@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::handle::{ReplicaHandle, Status};
 use super::hub::Hub;
 use super::ingress::{self, Answerer};
+use super::verifier::{Replies, Verifier};
 use crate::clock::Clock;
 use crate::keys::ReplicaSecrets;
 use crate::store::{Durability, Store, StoreContext, StoreError};
@@ -15,7 +16,8 @@ use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from
 use smt_ledger::ShardLedger;
 use smt_types::message::NodeId;
 use smt_types::{Digest, Genesis, RealChecker};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -92,6 +94,23 @@ const FORWARDED_PER_PEER_MAX: usize = 64;
 /// Longest forwarded request: the longest a client may wait, and a margin.
 const FORWARDED_PATIENCE: Duration = Duration::from_secs(70);
 
+/// Addresses on which many peers are no sign of an attack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// Peers sit on this machine's loopback address.
+    pub loopback: bool,
+    /// Other addresses that several replicas share.
+    pub shared: BTreeSet<IpAddr>,
+}
+
+impl Neighbours {
+    /// A network on one machine.
+    #[must_use]
+    pub fn loopback() -> Neighbours {
+        Neighbours { loopback: true, shared: BTreeSet::new() }
+    }
+}
+
 /// What a replica is started from.
 pub struct StartReplica {
     /// Its place.
@@ -110,6 +129,8 @@ pub struct StartReplica {
     pub params: Params,
     /// Where to listen for peers.
     pub listen: Multiaddr,
+    /// Addresses that several peers share.
+    pub neighbours: Neighbours,
     /// Everybody's place by peer id.
     pub places: Arc<BTreeMap<PeerId, NodeId>>,
     /// The process's clock.
@@ -197,6 +218,8 @@ pub async fn start(
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut config = SwarmConfig::loopback(keypair, &protocol, &topics);
     config.listen = from.listen.clone();
+    config.loopback = from.neighbours.loopback;
+    config.colocated = from.neighbours.shared.clone();
     // Forwarded submissions wait for a stage, as long as a client may: many at a time, and longer than any of them.
     config.limits.requests_per_peer_max = FORWARDED_PER_PEER_MAX;
     config.limits.stream_timeout = FORWARDED_PATIENCE;
@@ -215,12 +238,15 @@ pub async fn start(
         _ => None,
     };
     let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
+    let verifier = Verifier::start(node, gate.clone(), jobs.clone())
+        .map_err(|source| StartError::Thread { node, source })?;
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,
         swarm: swarm.clone(),
         store: store.clone(),
         gate,
+        verifier,
         hub: hub.clone(),
         status: status.clone(),
     });
@@ -235,8 +261,7 @@ pub async fn start(
         hub,
         clock: from.clock,
         status,
-        replies: HashMap::new(),
-        next_token: 0,
+        replies: Replies::default(),
         questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()

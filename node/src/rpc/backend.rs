@@ -5,7 +5,7 @@ use super::schema::{self, Event, Readiness, Subscribe};
 use super::table::for_each_method;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 /// Whether the node does its work, and why not.
@@ -48,38 +48,57 @@ macro_rules! backend_trait {
 }
 for_each_method!(backend_trait);
 
-/// The sending end of a subscription: bounded and never blocking. A subscriber who falls behind loses the subscription and
+/// The sending end of a subscription: bounded, in events and in bytes, and never blocking. A subscriber who falls behind loses the subscription and
 /// is told so; the node never waits for a reader.
 #[derive(Clone, Debug)]
 pub struct EventSink {
     events: mpsc::Sender<Event>,
-    lagged: Arc<AtomicBool>,
+    bytes_max: usize,
+    queue: Arc<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lagged: AtomicBool,
+    /// Bytes of the events that wait.
+    bytes: AtomicUsize,
 }
 
 /// The receiving end.
 #[derive(Debug)]
 pub(crate) struct EventSource {
     events: mpsc::Receiver<Event>,
-    lagged: Arc<AtomicBool>,
+    queue: Arc<Queue>,
 }
 
 impl EventSink {
-    pub(crate) fn new(capacity: usize) -> (EventSink, EventSource) {
+    pub(crate) fn new(capacity: usize, bytes_max: usize) -> (EventSink, EventSource) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
-        let lagged = Arc::new(AtomicBool::new(false));
-        (EventSink { events: sender, lagged: lagged.clone() }, EventSource { events: receiver, lagged })
+        let queue = Arc::new(Queue::default());
+        (EventSink { events: sender, bytes_max, queue: queue.clone() }, EventSource { events: receiver, queue })
     }
 
     /// Queues an event. False when the subscription is over (ended, connection gone, or its queue was full): drop the sink.
     #[must_use]
     pub fn send(&self, event: Event) -> bool {
-        if self.lagged.load(Ordering::Acquire) {
+        if self.queue.lagged.load(Ordering::Acquire) {
             return false;
         }
-        match self.events.try_send(event) {
+        let bytes = event.bytes();
+        // Counted before it is queued, so that the reader never takes off what is not there yet.
+        let before = self.queue.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let sent = if before > 0 && before.saturating_add(bytes) > self.bytes_max {
+            Err(mpsc::error::TrySendError::Full(event))
+        } else {
+            self.events.try_send(event)
+        };
+        if sent.is_err() {
+            self.queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        }
+        match sent {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
-                self.lagged.store(true, Ordering::Release);
+                self.queue.lagged.store(true, Ordering::Release);
                 false
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -89,7 +108,7 @@ impl EventSink {
     /// Whether the subscription is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lagged.load(Ordering::Acquire) || self.events.is_closed()
+        self.queue.lagged.load(Ordering::Acquire) || self.events.is_closed()
     }
 }
 
@@ -97,13 +116,18 @@ impl EventSource {
     /// The next event, or why there is none: `slow_reader` as soon as what was queued before the gap is delivered,
     /// `finished` when the back end dropped its sink.
     pub(crate) async fn next(&mut self) -> Result<Event, &'static str> {
-        if self.lagged.load(Ordering::Acquire) {
+        let next = if self.queue.lagged.load(Ordering::Acquire) {
             // Events already queued are in order and come before the gap.
-            return self.events.try_recv().map_err(|_| "slow_reader");
-        }
-        match self.events.recv().await {
-            Some(event) => Ok(event),
-            None if self.lagged.load(Ordering::Acquire) => Err("slow_reader"),
+            self.events.try_recv().ok()
+        } else {
+            self.events.recv().await
+        };
+        match next {
+            Some(event) => {
+                self.queue.bytes.fetch_sub(event.bytes(), Ordering::AcqRel);
+                Ok(event)
+            }
+            None if self.queue.lagged.load(Ordering::Acquire) => Err("slow_reader"),
             None => Err("finished"),
         }
     }

@@ -1,7 +1,8 @@
 //! Ranges that a request's types do not express, and its defaults.
 
 use super::schema::{
-    self, HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX, Topic, WaitFor,
+    self, HISTORY_LIMIT_MAX, IDS_PER_CALL_MAX, PAYMENTS_PER_CALL_MAX, STAGES_FOLLOWED, TIMEOUT_MS_DEFAULT,
+    TIMEOUT_MS_MAX, Topic, WaitFor,
 };
 use std::time::Duration;
 
@@ -63,6 +64,15 @@ impl Check for schema::SubmitTransactions {
     }
 }
 
+impl Check for schema::ByIds {
+    fn check(&self) -> Result<(), String> {
+        match self.ids.len() {
+            1..=IDS_PER_CALL_MAX => Ok(()),
+            count => Err(format!("ids has {count} items, 1 to {IDS_PER_CALL_MAX} are allowed")),
+        }
+    }
+}
+
 impl Check for schema::Faucet {
     fn check(&self) -> Result<(), String> {
         check_timeout(self.timeout_ms)
@@ -88,11 +98,27 @@ impl Check for schema::AccountHistory {
 
 impl Check for schema::Subscribe {
     fn check(&self) -> Result<(), String> {
-        match (self.topic, self.id.is_some(), self.address.is_some()) {
-            (Topic::Epochs, false, false) | (Topic::Transaction, true, false) | (Topic::Account, false, true) => Ok(()),
-            (Topic::Epochs, ..) => Err("topic epochs takes neither id nor address".into()),
-            (Topic::Transaction, ..) => Err("topic transaction takes id and nothing else".into()),
-            (Topic::Account, ..) => Err("topic account takes address and nothing else".into()),
+        let given = (self.id.is_some(), self.address.is_some(), self.stages.as_deref());
+        match (self.topic, given) {
+            (Topic::Epochs, (false, false, None))
+            | (Topic::Transaction, (true, false, None))
+            | (Topic::Account, (false, true, None)) => Ok(()),
+            (Topic::Stages, (false, false, Some(stages))) => check_stages(stages),
+            (Topic::Epochs, _) => Err("topic epochs takes neither id, address nor stages".into()),
+            (Topic::Transaction, _) => Err("topic transaction takes id and nothing else".into()),
+            (Topic::Account, _) => Err("topic account takes address and nothing else".into()),
+            (Topic::Stages, _) => Err("topic stages takes stages and nothing else".into()),
         }
     }
+}
+
+fn check_stages(stages: &[schema::Stage]) -> Result<(), String> {
+    let twice = stages.iter().enumerate().any(|(place, stage)| stages.iter().take(place).any(|other| other == stage));
+    if let Some(other) = stages.iter().find(|stage| !STAGES_FOLLOWED.contains(stage)) {
+        return Err(format!("stages has {other}, which cannot be followed"));
+    }
+    if stages.is_empty() || twice {
+        return Err("stages names each stage once, and at least one".into());
+    }
+    Ok(())
 }

@@ -18,6 +18,9 @@ pub struct RpcConfig {
     pub subscriptions_max: usize,
     /// Events queued for one subscription before its reader counts as slow.
     pub subscription_queue_max: usize,
+    /// Bytes queued for one subscription before its reader counts as slow. Events of topic `stages` are long; one that waits
+    /// for several readers is kept once.
+    pub subscription_bytes_max: usize,
     /// Calls of one WebSocket that are under way at once.
     pub socket_calls_max: usize,
     /// Cost units per second and address from elsewhere; 0 is no limit. A query costs 1, a payment 10.
@@ -51,6 +54,7 @@ impl Default for RpcConfig {
             batch_calls_max: 50,
             subscriptions_max: 16,
             subscription_queue_max: 1_024,
+            subscription_bytes_max: 16 << 20,
             socket_calls_max: 256,
             rate_per_s: 2_000,
             rate_loopback_per_s: 0,

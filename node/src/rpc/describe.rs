@@ -81,6 +81,21 @@ impl<T: Describe> Describe for Vec<T> {
     }
 }
 
+impl<T: Describe> Describe for Option<T> {
+    fn label() -> String {
+        format!("{} or null", T::label())
+    }
+    fn schema() -> Value {
+        json!({ "oneOf": [T::schema(), { "type": "null" }] })
+    }
+    fn example() -> Value {
+        T::example()
+    }
+    fn collect(into: &mut Types) {
+        T::collect(into);
+    }
+}
+
 impl Describe for String {
     fn label() -> String {
         "string".into()

@@ -7,6 +7,7 @@ use super::describe::Describe;
 use super::error::{ErrorKind, RpcError};
 use super::openrpc;
 use super::rate::RateLimit;
+use super::request::{self, Call, Request};
 use super::schema::{self, Subscribe, Topic};
 use super::socket::Subscriptions;
 use super::table::{self, CallSubscribe, CallUnsubscribe, Discover, MethodDef, MethodRow, for_each_method};
@@ -15,6 +16,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +25,7 @@ use std::time::{Duration, Instant};
 
 /// A back end with its types erased, so that the server is compiled once and not once per back end.
 trait Handler: Send + Sync {
-    fn call<'a>(&'a self, row: &'static MethodRow, params: Value) -> BoxFuture<'a, Result<String, RpcError>>;
+    fn call<'a>(&'a self, row: &'static MethodRow, params: &'a str) -> BoxFuture<'a, Result<String, RpcError>>;
     fn subscribe<'a>(&'a self, request: Subscribe, sink: EventSink) -> BoxFuture<'a, Result<(), RpcError>>;
     fn health(&self) -> Health;
 }
@@ -39,7 +41,7 @@ macro_rules! handler {
         server { $($ignored:tt)* }
     ) => {
         impl<B: Backend> Handler for Erased<B> {
-            fn call<'a>(&'a self, row: &'static MethodRow, params: Value) -> BoxFuture<'a, Result<String, RpcError>> {
+            fn call<'a>(&'a self, row: &'static MethodRow, params: &'a str) -> BoxFuture<'a, Result<String, RpcError>> {
                 match row.name {
                     $($name => Box::pin(async move {
                         let params = decode::<$params>(params)?;
@@ -111,8 +113,8 @@ impl Dispatcher {
             }
         };
         match request {
-            Value::Array(calls) => self.batch(calls, caller).await,
-            call => {
+            Request::Many { calls, .. } => self.batch(calls, caller).await,
+            Request::One(call) => {
                 let mut starts = Vec::new();
                 let reply = self.call(call, caller, &mut starts).await;
                 Answer { reply, starts }
@@ -121,22 +123,20 @@ impl Dispatcher {
     }
 
     /// Everything that is refused before there is a call pays for one.
-    fn parse(&self, body: &[u8], caller: Caller<'_>) -> Result<Value, RpcError> {
+    fn parse<'a>(&self, body: &'a [u8], caller: Caller<'_>) -> Result<Request<'a>, RpcError> {
         let free = |error: RpcError| self.pay(caller.ip, 1).err().unwrap_or(error);
         let max = self.config.request_bytes_max;
         if body.len() > max {
             return Err(free(body_too_large(body.len(), max)));
         }
-        let request: Value = serde_json::from_slice(body).map_err(|error| {
-            free(RpcError::new(ErrorKind::MalformedJson, format!("the request is not JSON: {error}")))
-        })?;
-        if let Value::Array(calls) = &request {
-            let max = self.config.batch_calls_max;
-            if calls.is_empty() {
+        let max = self.config.batch_calls_max;
+        let request = request::parse(body, max).map_err(|error| free(malformed(&error)))?;
+        if let Request::Many { count, .. } = &request {
+            if *count == 0 {
                 return Err(free(RpcError::new(ErrorKind::InvalidRequest, "the batch is empty")));
             }
-            if calls.len() > max {
-                let text = format!("the batch has {} calls, at most {max} are allowed", calls.len());
+            if *count > max {
+                let text = format!("the batch has {count} calls, at most {max} are allowed");
                 return Err(free(RpcError::new(ErrorKind::BatchTooLarge, text).with("max", max)));
             }
         }
@@ -144,9 +144,9 @@ impl Dispatcher {
     }
 
     /// Calls of a batch run side by side and start in order, so payments of one payer stay in seq order.
-    async fn batch(&self, calls: Vec<Value>, caller: Caller<'_>) -> Answer {
+    async fn batch(&self, calls: Vec<Option<Call<'_>>>, caller: Caller<'_>) -> Answer {
         let outcomes = join_all(calls.into_iter().map(|call| async move {
-            let id = call.get("id").filter(|id| id_allowed(id)).cloned();
+            let id = call.as_ref().and_then(|call| call.id.clone()).filter(id_allowed);
             let mut starts = Vec::new();
             let reply = self.call(call, caller, &mut starts).await;
             (id, reply, starts)
@@ -169,22 +169,21 @@ impl Dispatcher {
     }
 
     /// One call: a reply, or none for a notification.
-    async fn call(&self, call: Value, caller: Caller<'_>, starts: &mut Vec<Start>) -> Option<String> {
+    async fn call(&self, call: Option<Call<'_>>, caller: Caller<'_>, starts: &mut Vec<Start>) -> Option<String> {
         let invalid = |text: String| RpcError::new(ErrorKind::InvalidRequest, text);
-        let Value::Object(mut call) = call else {
+        let Some(Call { jsonrpc, id, method, params }) = call else {
             let error = invalid("a request is an object with jsonrpc, id, method and params".into());
             return Some(failure(&self.pay(caller.ip, 1).err().unwrap_or(error)));
         };
-        let id = call.remove("id");
         if id.as_ref().is_some_and(|id| !id_allowed(id)) {
             let error = invalid("id has to be a string, a number or null".into());
             return Some(failure(&self.pay(caller.ip, 1).err().unwrap_or(error)));
         }
-        let version_fits = call.get("jsonrpc").and_then(Value::as_str) == Some("2.0");
-        let outcome = match call.remove("method") {
+        let version_fits = jsonrpc.as_ref().and_then(Value::as_str) == Some("2.0");
+        let outcome = match method {
             _ if !version_fits => self.pay(caller.ip, 1).and(Err(invalid("jsonrpc has to be \"2.0\"".into()))),
             Some(Value::String(method)) => {
-                let params = call.remove("params").unwrap_or_else(|| json!({}));
+                let params = params.map_or("{}", RawValue::get);
                 self.run(&method, params, caller, starts).await
             }
             _ => self.pay(caller.ip, 1).and(Err(invalid("method has to be a string".into()))),
@@ -195,14 +194,16 @@ impl Dispatcher {
     async fn run(
         &self,
         method: &str,
-        params: Value,
+        params: &str,
         caller: Caller<'_>,
         starts: &mut Vec<Start>,
     ) -> Result<String, RpcError> {
         let Some(row) = table::find(method) else {
             return self.pay(caller.ip, 1).and(Err(unknown_method(method)));
         };
-        self.pay(caller.ip, row.cost_of(&params))?;
+        if self.rate.applies(caller.ip) {
+            self.pay(caller.ip, row.cost_of(params))?;
+        }
         let limit = Duration::from_millis(u64::from(self.config.call_timeout_ms));
         let work = AssertUnwindSafe(self.route(row, params, caller, starts)).catch_unwind();
         let reply = match tokio::time::timeout(limit, work).await {
@@ -226,7 +227,7 @@ impl Dispatcher {
     async fn route(
         &self,
         row: &'static MethodRow,
-        params: Value,
+        params: &str,
         caller: Caller<'_>,
         starts: &mut Vec<Start>,
     ) -> Result<String, RpcError> {
@@ -240,7 +241,8 @@ impl Dispatcher {
                 let subscriptions = caller.subscriptions.ok_or_else(websocket_only)?;
                 let id = subscriptions.reserve(self.config.subscriptions_max)?;
                 let topic = request.topic;
-                let (sink, source) = EventSink::new(self.config.subscription_queue_max);
+                let (sink, source) = 
+                    EventSink::new(self.config.subscription_queue_max, self.config.subscription_bytes_max);
                 if let Err(error) = self.handler.subscribe(request, sink).await {
                     subscriptions.remove(&id);
                     return Err(error);
@@ -289,10 +291,24 @@ pub(crate) fn body_too_large(got: usize, max: usize) -> RpcError {
         .with("max", max)
 }
 
-fn decode<P: Describe + Check + DeserializeOwned>(params: Value) -> Result<P, RpcError> {
+/// Reads parameters, JSON text, straight into their type.
+fn decode<P: Describe + Check + DeserializeOwned>(params: &str) -> Result<P, RpcError> {
     let invalid = |text: String| RpcError::new(ErrorKind::InvalidParams, text);
-    let named = match params {
-        Value::Object(_) => params,
+    // Only an object: the types would read an array as their fields in order.
+    let read = if params.starts_with('{') { serde_json::from_str::<P>(params).ok() } else { None };
+    let request = match read {
+        Some(request) => request,
+        None => decode_slowly::<P>(params)?,
+    };
+    request.check().map_err(invalid)?;
+    Ok(request)
+}
+
+/// Reads parameters by way of a tree, to say what is wrong with them and where.
+fn decode_slowly<P: Describe + DeserializeOwned>(params: &str) -> Result<P, RpcError> {
+    let invalid = |text: String| RpcError::new(ErrorKind::InvalidParams, text);
+    let named = match serde_json::from_str(params).map_err(|error| malformed(&error))? {
+        named @ Value::Object(_) => named,
         // A call without parameters is written both ways.
         Value::Null => json!({}),
         Value::Array(list) if list.is_empty() => json!({}),
@@ -300,16 +316,19 @@ fn decode<P: Describe + Check + DeserializeOwned>(params: Value) -> Result<P, Rp
             return Err(invalid("params has to be an object: parameters go by name".into()));
         }
     };
-    let request: P = serde_json::from_value(named.clone()).map_err(|error| {
+    let culprit = P::culprit(&named);
+    serde_json::from_value(named).map_err(|error| {
         let text = error.to_string();
-        let place = P::culprit(&named).map(|field| format!("{field}: ")).unwrap_or_default();
+        let place = culprit.map(|field| format!("{field}: ")).unwrap_or_default();
         match text.strip_prefix(BAD_ENCODING) {
             Some(text) => RpcError::new(ErrorKind::BadEncoding, format!("{place}{text}")),
             None => invalid(format!("{place}{text}")),
         }
-    })?;
-    request.check().map_err(invalid)?;
-    Ok(request)
+    })
+}
+
+fn malformed(error: &serde_json::Error) -> RpcError {
+    RpcError::new(ErrorKind::MalformedJson, format!("the request is not JSON: {error}"))
 }
 
 fn encode<R: Serialize>(reply: &R) -> Result<String, RpcError> {

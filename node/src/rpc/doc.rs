@@ -10,7 +10,9 @@ use super::convert::address_text;
 use super::describe::{FieldDoc, Types};
 use super::error::ErrorKind;
 use super::openrpc::{self, API_VERSION};
-use super::schema::{HISTORY_LIMIT_MAX, PAYMENTS_PER_CALL_MAX, Stage, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
+use super::schema::{
+    HISTORY_LIMIT_MAX, IDS_PER_CALL_MAX, PAYMENTS_PER_CALL_MAX, Stage, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX,
+};
 use super::socket::OVERSIZE_FACTOR;
 use super::table::{COMMON_ERRORS, METHODS, MethodRow};
 use serde_json::{Value, json};
@@ -79,7 +81,8 @@ fn transport(config: &RpcConfig) -> String {
          | calls in a batch | {} | `{}` for the whole batch |\n\
          | payments in `smt_submitTransactions` | {PAYMENTS_PER_CALL_MAX} | `{}` |\n\
          | subscriptions of a connection | {} | `{}` |\n\
-         | events waiting for a subscriber | {} | the subscription ends with `slow_reader` |\n\
+         | ids in `smt_getTransactions` | {IDS_PER_CALL_MAX} | `{}` |\n\
+         | events waiting for a subscriber | {}, and {} KiB | the subscription ends with `slow_reader` |\n\
          | calls of one WebSocket under way at once | {} | further messages are not read until one is answered |\n\
          | cost units per second and address (IPv6: per /64), not loopback | {}, savable for {} ms | `{}`, with `details.retry_after_ms` |\n\
          | head of a request, also an idle connection | {} ms | connection closed |\n\
@@ -98,7 +101,9 @@ fn transport(config: &RpcConfig) -> String {
         ErrorKind::InvalidParams,
         config.subscriptions_max,
         ErrorKind::TooManySubscriptions,
+        ErrorKind::InvalidParams,
         config.subscription_queue_max,
+        kib(config.subscription_bytes_max),
         config.socket_calls_max,
         config.rate_per_s,
         config.rate_burst_ms,
@@ -257,7 +262,10 @@ fn notifications() -> String {
          After the reply to `smt_subscribe`, and never before it, the server sends notifications on the same WebSocket, with \
          [Notification](#notification) as parameters:\n\n```json\n{}\n```\n\nThe last one of a subscription that the server ends \
          has `closed` instead of `event`; everything queued before comes first, in order and without a gap:\n\n```json\n{}\n```\n\n\
-         Topic `transaction` begins with the stage at the time of the subscription. Events of a subscription are in order; \
+         Topic `transaction` begins with the stage at the time of the subscription. Topic `stages` tells of many payments in one \
+         event: what reaches a stage from the subscription on, once for each payment and stage unless the node starts again. \
+         Submit in bulk with `wait` `received`, follow the stages, and read back what a `slow_reader` may have missed with \
+         `smt_getTransactions`. Events of a subscription are in order; \
          after `slow_reader` read the state with a query and subscribe again.\n",
         pretty(&event),
         pretty(&closed),
@@ -332,7 +340,7 @@ fn realistic(key: &str, value: Value) -> Value {
         (key, Value::Array(items)) => items.into_iter().map(|item| realistic(key, item)).collect(),
         ("payments", Value::String(_)) => hex::encode(payment.to_bytes()).into(),
         ("receipt", Value::String(_)) => hex::encode(vector::receipt().to_bytes()).into(),
-        ("id", Value::String(_)) => hex::encode(payment.payment.id().0.0).into(),
+        ("id" | "ids", Value::String(_)) => hex::encode(payment.payment.id().0.0).into(),
         ("payer" | "counterparty", Value::String(_)) => {
             address_text(&payment.payment.payer.address(), Hrp::Dev).0.into()
         }

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`schema`], [`wire`], [`describe`] | requests and replies, their scalar forms, and how they describe themselves |
 //! | [`error`] | the table of error kinds |
-//! | [`table`], [`backend`], [`dispatch`] | methods, what the node implements, and the step from bytes to bytes |
+//! | [`table`], [`backend`], `request`, [`dispatch`] | methods, what the node implements, and the step from bytes to bytes |
 //! | [`check`], [`convert`] | ranges of requests, and from their values to the types of the network |
 //! | [`config`], [`rate`], [`origin`] | limits and their enforcement |
 //! | [`server`], [`socket`] | HTTP and WebSocket |
@@ -35,6 +35,7 @@ pub mod error;
 pub mod openrpc;
 pub mod origin;
 pub mod rate;
+mod request;
 pub mod schema;
 pub mod server;
 pub mod socket;

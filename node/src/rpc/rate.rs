@@ -39,13 +39,23 @@ impl RateLimit {
         }
     }
 
+    /// Whether calls of `client` cost it anything.
+    #[must_use]
+    pub fn applies(&self, client: IpAddr) -> bool {
+        self.per_s(client.to_canonical()) > 0
+    }
+
+    fn per_s(&self, client: IpAddr) -> u32 {
+        if client.is_loopback() { self.loopback_per_s } else { self.elsewhere_per_s }
+    }
+
     /// Takes `cost` units from the bucket of `client` at `now`.
     ///
     /// # Errors
     /// How long to wait before a call is let in again.
     pub fn take(&self, client: IpAddr, cost: u32, now: Instant) -> Result<(), Duration> {
         let client = client.to_canonical();
-        let per_s = if client.is_loopback() { self.loopback_per_s } else { self.elsewhere_per_s };
+        let per_s = self.per_s(client);
         if per_s == 0 {
             return Ok(());
         }

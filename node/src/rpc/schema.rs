@@ -3,6 +3,12 @@
 //! Field prose here is the prose of `RPC.md` and of `rpc.discover`. Requests refuse unknown fields, replies ignore them.
 //! 64-bit numbers are decimal strings ([`Decimal`]), bytes are hex ([`HexBytes`], [`Hex32`]).
 
+mod bulk;
+
+pub use bulk::{
+    ByIds, Counters, IDS_PER_CALL_MAX, RefusedCount, STAGES_FOLLOWED, StagesEvent, StagesText, Transactions,
+};
+
 use super::describe::{Describe, Types, dto, words};
 use super::error::RpcError;
 use super::wire::{AddressText, Decimal, Hex32, HexBytes, ShardWord};
@@ -72,6 +78,9 @@ words! {
         Transaction = "transaction",
         /// Every change of one account; needs `address`.
         Account = "account",
+        /// Every payment of the node's shard that reaches one of `stages` at this node, many in one event; `credited`:
+        /// payments from other shards to accounts of this one.
+        Stages = "stages",
     }
 }
 
@@ -165,6 +174,17 @@ impl From<Result<Submitted, RpcError>> for SubmitOutcome {
             Ok(result) => SubmitOutcome { result: Some(result), error: None },
             Err(error) => SubmitOutcome { result: None, error: Some(error) },
         }
+    }
+}
+
+impl SubmitOutcome {
+    /// The outcome itself; one that is neither is the sender's fault.
+    ///
+    /// # Errors
+    /// Why the payment did not reach the wanted stage.
+    pub fn into_result(self) -> Result<Submitted, RpcError> {
+        let neither = || RpcError::new(super::error::ErrorKind::Internal, "an outcome that is neither result nor error");
+        self.result.ok_or_else(|| self.error.unwrap_or_else(neither))
     }
 }
 
@@ -655,6 +675,8 @@ dto! {
         id: Hex32,
         /// The account, for topic `account`.
         address: AddressText,
+        /// The stages, for topic `stages`: one or more of `certified`, `final`, `snapshotted`, `credited`.
+        stages: Vec<Stage>,
     }
 }
 
@@ -725,7 +747,7 @@ dto! {
     }
 }
 
-/// What a subscription delivers: exactly one of the three, by its topic.
+/// What a subscription delivers: exactly one of these, by its topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
@@ -735,14 +757,29 @@ pub enum Event {
     Account(AccountEvent),
     /// Topic `epochs`.
     Epoch(EpochEvent),
+    /// Topic `stages`.
+    Stages(StagesText),
+}
+
+impl Event {
+    /// Bytes it keeps while it waits for its reader, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Event::Stages(text) => text.bytes(),
+            _ => 256,
+        }
+    }
 }
 
 impl Describe for Event {
     fn label() -> String {
-        "EpochEvent, TransactionEvent or AccountEvent".into()
+        "EpochEvent, TransactionEvent, AccountEvent or StagesEvent".into()
     }
     fn schema() -> Value {
-        json!({ "oneOf": [EpochEvent::schema(), TransactionEvent::schema(), AccountEvent::schema()] })
+        json!({ "oneOf": [
+            EpochEvent::schema(), TransactionEvent::schema(), AccountEvent::schema(), StagesEvent::schema(),
+        ] })
     }
     fn example() -> Value {
         EpochEvent::example()
@@ -751,6 +788,7 @@ impl Describe for Event {
         EpochEvent::collect(into);
         TransactionEvent::collect(into);
         AccountEvent::collect(into);
+        StagesEvent::collect(into);
     }
 }
 

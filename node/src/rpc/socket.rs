@@ -10,7 +10,6 @@ use super::schema::{Event, Notification, Topic};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,7 +97,9 @@ impl Subscriptions {
 
 fn notification(id: &str, topic: Topic, event: Option<Event>, closed: Option<&str>) -> Message {
     let params = Notification { subscription: id.to_owned(), topic, event, closed: closed.map(ToOwned::to_owned) };
-    json!({ "jsonrpc": "2.0", "method": "smt_subscription", "params": params }).to_string().into()
+    // Text to text: an event that is JSON already is copied, not read.
+    let params = serde_json::to_string(&params).unwrap_or_default();
+    format!(r#"{{"jsonrpc":"2.0","method":"smt_subscription","params":{params}}}"#).into()
 }
 
 async fn forward(

@@ -3,7 +3,7 @@
 //! Numbers of 64 bits and more are decimal strings, because JSON readers in wide use round at 2^53.
 
 use super::describe::Describe;
-use serde::de::Error as _;
+use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt;
@@ -79,12 +79,27 @@ impl Serialize for HexBytes {
     }
 }
 
+/// Reads text where it stands, without a copy of it where the reader has it whole.
+struct Text<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for HexBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        hex::decode(&text).map(HexBytes).map_err(|error| {
-            D::Error::custom(format_args!("{BAD_ENCODING}{} characters are not hex: {error}", text.len()))
-        })
+        deserializer.deserialize_str(Text(|text: &str| {
+            let decoded = hex::decode(text).map(HexBytes);
+            decoded.map_err(|error| format!("{BAD_ENCODING}{} characters are not hex: {error}", text.len()))
+        }))
     }
 }
 
@@ -118,21 +133,21 @@ impl fmt::Debug for Hex32 {
 
 impl Serialize for Hex32 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        let mut text = [0u8; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 
 impl<'de> Deserialize<'de> for Hex32 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0u8; 32];
-        match hex::decode_to_slice(&text, &mut bytes) {
-            Ok(()) => Ok(Hex32(bytes)),
-            Err(_) => Err(D::Error::custom(format_args!(
-                "{BAD_ENCODING}expected 64 hex characters, got {} characters",
-                text.chars().count()
-            ))),
-        }
+        deserializer.deserialize_str(Text(|text: &str| {
+            let mut bytes = [0u8; 32];
+            let decoded = hex::decode_to_slice(text, &mut bytes).map(|()| Hex32(bytes));
+            decoded.map_err(|_| {
+                format!("{BAD_ENCODING}expected 64 hex characters, got {} characters", text.chars().count())
+            })
+        }))
     }
 }
 

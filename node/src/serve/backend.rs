@@ -1,17 +1,15 @@
 //! The interface's back end: which shard a request is for, and who answers it.
 
 use super::convert::rank;
-use super::local::{CREDITED, Local, WAIT_CREDITED, WaitCredited};
-use super::submit::after;
+use super::local::{CREDITED, Local};
 use crate::rpc::backend::{Backend, EventSink, Health};
 use crate::rpc::error::{ErrorKind, RpcError};
-use crate::rpc::schema::{self, Event, Readiness, Stage, Topic, WaitFor};
+use crate::rpc::schema::{self, Event, Readiness, Stage, Topic};
 use crate::rpc::wire::{Decimal, Hex32, HexBytes};
 use smt_types::committee::ReplicaKeys;
 use smt_types::{Address, Canonical, PaymentId, ShardAddress};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long a question that waits for nothing may take at another replica.
 const QUESTION: Duration = Duration::from_secs(3);
@@ -24,7 +22,7 @@ const API_VERSION: &str = "1";
 
 /// The node behind one endpoint.
 pub struct NodeBackend {
-    local: Arc<Local>,
+    pub(crate) local: Arc<Local>,
 }
 
 impl NodeBackend {
@@ -34,11 +32,11 @@ impl NodeBackend {
         NodeBackend { local }
     }
 
-    fn level(&self) -> u8 {
+    pub(crate) fn level(&self) -> u8 {
         self.local.view.genesis.level
     }
 
-    fn here(&self, shard: ShardAddress) -> bool {
+    pub(crate) fn here(&self, shard: ShardAddress) -> bool {
         shard == self.local.handle.node().shard
     }
 
@@ -89,58 +87,19 @@ impl NodeBackend {
         }
         Ok(found)
     }
-
-    async fn submit(
-        &self,
-        payment: &HexBytes,
-        wait: WaitFor,
-        patience: Duration,
-    ) -> Result<schema::Submitted, RpcError> {
-        let deadline = after(patience);
-        let signed = crate::rpc::convert::signed_payment(payment)?;
-        crate::rpc::convert::check_payment(&signed, self.local.view.genesis.network)?;
-        let home = signed.payment.payer.address().shard(self.level());
-        let payee_shard = signed.payment.payee.shard(self.level());
-        // Within one shard a payment can be spent as soon as it is applied; between shards its credit is waited for.
-        let (first, credited) = match wait {
-            WaitFor::Credited if payee_shard == home => (WaitFor::Final, false),
-            WaitFor::Credited => (WaitFor::Final, true),
-            other => (other, false),
-        };
-        let mut submitted = if self.here(home) {
-            self.local.submit_here(signed.clone(), first, patience).await?
-        } else {
-            let timeout_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-            let params =
-                schema::SubmitTransaction { payment: payment.clone(), wait: Some(first), timeout_ms: Some(timeout_ms) };
-            self.local.forward(home, "smt_submitTransaction", &params, patience).await?
-        };
-        if credited {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wish = WaitCredited { id: submitted.id, timeout_ms: u32::try_from(left.as_millis()).unwrap_or(0) };
-            let waited = if self.here(payee_shard) {
-                self.local.wait_credited(&wish).await.map(|epoch| epoch.0)
-            } else {
-                self.local.forward(payee_shard, WAIT_CREDITED, &wish, left).await
-            };
-            waited.map_err(|error| error.at_stage(submitted.stage))?;
-            submitted.stage = Stage::Credited;
-        } else if wait == WaitFor::Credited {
-            submitted.stage = Stage::Credited;
-        }
-        Ok(submitted)
-    }
 }
 
 impl Backend for NodeBackend {
     async fn submit_transaction(&self, params: schema::SubmitTransaction) -> Result<schema::Submitted, RpcError> {
-        self.submit(&params.payment, params.wait_for(), params.timeout()).await
+        let (wait, patience) = (params.wait_for(), params.timeout());
+        let outcomes = self.submit_all(vec![params.payment], wait, patience).await;
+        let none = || Err(RpcError::new(ErrorKind::Internal, "no outcome for this payment"));
+        outcomes.into_iter().next().unwrap_or_else(none)
     }
 
     async fn submit_transactions(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
         let (wait, patience) = (params.wait_for(), params.timeout());
-        let all = params.payments.iter().map(|payment| self.submit(payment, wait, patience));
-        let outcomes = futures::future::join_all(all).await;
+        let outcomes = self.submit_all(params.payments, wait, patience).await;
         Ok(schema::SubmittedAll { outcomes: outcomes.into_iter().map(Into::into).collect() })
     }
 
@@ -162,6 +121,15 @@ impl Backend for NodeBackend {
 
     async fn get_transaction(&self, params: schema::ById) -> Result<schema::Transaction, RpcError> {
         self.whole(&params.id.into()).await
+    }
+
+    async fn get_transactions(&self, params: schema::ByIds) -> Result<schema::Transactions, RpcError> {
+        let ids: Vec<PaymentId> = params.ids.into_iter().map(PaymentId::from).collect();
+        Ok(schema::Transactions { transactions: self.local.transactions(&ids).await? })
+    }
+
+    async fn get_counters(&self, _: schema::Empty) -> Result<schema::Counters, RpcError> {
+        self.local.counters().await
     }
 
     async fn get_receipt(&self, params: schema::ById) -> Result<schema::ReceiptReply, RpcError> {
@@ -314,6 +282,7 @@ impl Backend for NodeBackend {
                     }
                 });
             }
+            Topic::Stages => self.local.handle.hub.follow(request.stages.unwrap_or_default(), sink),
             Topic::Transaction => {
                 let id = request
                     .id

@@ -1,6 +1,7 @@
 //! From the core's words to those of the interface.
 
-use crate::replica::handle::Unavailable;
+use crate::replica::handle::{Refusal, Unavailable};
+use crate::replica::verifier::WAITING_MAX;
 use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::schema::{self, Stage, WaitFor};
 use crate::rpc::wire::{Decimal, Hex32, HexBytes};
@@ -43,6 +44,16 @@ pub fn core_stage(stage: smt_consensus::Stage) -> Stage {
         smt_consensus::Stage::Final => Stage::Final,
         smt_consensus::Stage::Snapshotted => Stage::Snapshotted,
         smt_consensus::Stage::Void => Stage::Void,
+    }
+}
+
+/// A payment that was not taken.
+#[must_use]
+pub fn refusal(refusal: &Refusal) -> RpcError {
+    match refusal {
+        Refusal::Signature => RpcError::new(ErrorKind::BadSignature, refusal.to_string()),
+        Refusal::Busy => RpcError::new(ErrorKind::Overloaded, refusal.to_string()).with("max", WAITING_MAX),
+        Refusal::Core(core) => reject(core),
     }
 }
 

@@ -4,7 +4,7 @@ use super::local::Local;
 use crate::rpc::error::{ErrorKind, RpcError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use smt_gossip::swarm::{Bytes, ReplySlot, RequestError};
 use smt_types::message::NodeId;
 use smt_types::{ReplicaIndex, ShardAddress};
@@ -25,14 +25,14 @@ pub struct Forwarded {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Call {
     pub(crate) method: String,
-    pub(crate) params: Value,
+    pub(crate) params: Box<RawValue>,
 }
 
 /// Its answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
-    Result(Value),
+    Result(Box<RawValue>),
     Error(RpcError),
 }
 
@@ -110,7 +110,7 @@ impl Local {
 /// A call as it travels.
 fn encode<P: Serialize>(method: &str, params: &P) -> Result<Bytes, RpcError> {
     let strange = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
-    let call = Call { method: method.to_owned(), params: serde_json::to_value(params).map_err(strange)? };
+    let call = Call { method: method.to_owned(), params: to_raw_value(params).map_err(strange)? };
     Ok(Bytes::from(serde_json::to_vec(&call).map_err(strange)?))
 }
 
@@ -118,7 +118,7 @@ fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
     let strange =
         |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("strange answer of a replica: {error}"));
     match serde_json::from_slice::<Answer>(answer).map_err(strange)? {
-        Answer::Result(value) => serde_json::from_value(value).map_err(strange),
+        Answer::Result(value) => serde_json::from_str(value.get()).map_err(strange),
         Answer::Error(error) => Err(error),
     }
 }

@@ -1,11 +1,14 @@
 //! Answers from the local replica: its core, its store, nothing else.
 
-use super::convert::{self, hex32};
+use super::convert;
+use super::counters::Tally;
 use super::forward::Call;
+use super::receipts::Wanted;
 use crate::clock::Clock;
 use crate::replica::ReplicaHandle;
 use crate::replica::disk::Committed;
 use crate::replica::history::{HistoryRow, MAX_ROW_BYTES};
+use crate::rpc::check::Check as _;
 use crate::rpc::convert::address_text;
 use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::schema::{self, Direction, Stage, WaitFor};
@@ -13,7 +16,8 @@ use crate::rpc::wire::{Decimal, Hex32, HexBytes};
 use crate::store::{Column, KeyRange, Order};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use smt_consensus::verify::Submission;
 use smt_consensus::{Ledger as _, Network, Reader as _, archive};
 use smt_gossip::swarm::PeerId;
 use smt_types::address::Hrp;
@@ -68,22 +72,23 @@ pub struct Local {
     faucet: Option<FaucetKey>,
     /// One faucet payment at a time: the next seq is known only when the one before is certified.
     faucet_turn: tokio::sync::Mutex<()>,
+    pub(crate) tally: Tally,
 }
 
-/// Forwarded: wait for a credit.
+/// Forwarded: wait for credits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct WaitCredited {
-    pub(crate) id: Hex32,
+    pub(crate) ids: Vec<Hex32>,
     pub(crate) timeout_ms: u32,
 }
 
 /// Forwarded: has this payment been credited?
 pub(crate) const CREDITED: &str = "credited";
-/// Forwarded: wait until this payment is credited.
+/// Forwarded: wait until these payments are credited; the epochs, in order, null for what was not in time.
 pub(crate) const WAIT_CREDITED: &str = "wait_credited";
 
-/// Forwarded within a shard: the receipt, from this replica's own records only.
-pub(crate) const RECEIPT: &str = "receipt";
+/// Forwarded within a shard: receipts, from this replica's own records only; null where it has none.
+pub(crate) const RECEIPTS: &str = "receipts";
 
 /// Rows looked through for the payment at an old slot.
 const OLD_SLOT_ROWS_MAX: usize = 4096;
@@ -95,7 +100,7 @@ impl Local {
     /// Answers from `handle`.
     #[must_use]
     pub fn new(handle: Arc<ReplicaHandle>, view: Arc<NetworkView>, faucet: Option<FaucetKey>) -> Local {
-        Local { handle, view, faucet, faucet_turn: tokio::sync::Mutex::new(()) }
+        Local { handle, view, faucet, faucet_turn: tokio::sync::Mutex::new(()), tally: Tally::default() }
     }
 
     pub(crate) fn committed(&self) -> Committed<'_> {
@@ -115,15 +120,16 @@ impl Local {
     }
 
     /// Answers a forwarded call.
-    pub(crate) async fn dispatch(&self, call: Call) -> Result<Value, RpcError> {
-        fn params<P: DeserializeOwned>(value: Value) -> Result<P, RpcError> {
-            serde_json::from_value(value).map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
+    pub(crate) async fn dispatch(&self, call: Call) -> Result<Box<RawValue>, RpcError> {
+        fn params<P: DeserializeOwned>(text: Box<RawValue>) -> Result<P, RpcError> {
+            serde_json::from_str(text.get())
+                .map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
         }
-        fn reply<R: Serialize>(reply: &R) -> Result<Value, RpcError> {
-            serde_json::to_value(reply).map_err(|error| RpcError::new(ErrorKind::Internal, error.to_string()))
+        fn reply<R: Serialize>(reply: &R) -> Result<Box<RawValue>, RpcError> {
+            to_raw_value(reply).map_err(|error| RpcError::new(ErrorKind::Internal, error.to_string()))
         }
         match call.method.as_str() {
-            "smt_submitTransaction" => reply(&self.submit_transaction(params(call.params)?).await?),
+            "smt_submitTransactions" => reply(&self.submit_forwarded(params(call.params)?).await?),
             "smt_getAccount" => reply(&self.account(params(call.params)?).await?),
             "smt_getAccountHistory" => reply(&self.account_history(&params(call.params)?)?),
             "smt_getTransaction" => reply(&self.transaction(&params::<schema::ById>(call.params)?.id.into()).await?),
@@ -135,24 +141,37 @@ impl Local {
                 let id: PaymentId = params::<Hex32>(call.params)?.into();
                 reply(&self.credited_epoch(&id).map(|epoch| epoch.0))
             }
-            RECEIPT => {
-                let (receipt, _) = self.receipt_of(&params::<schema::ById>(call.params)?.id.into()).await?;
-                reply(&schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
+            RECEIPTS => {
+                let asked = params::<schema::ByIds>(call.params)?;
+                asked.check().map_err(|text| RpcError::new(ErrorKind::InvalidParams, text))?;
+                let wanted: Vec<_> = asked.ids.into_iter().map(|id| Wanted { id: id.into(), slot: None }).collect();
+                let receipts = self.receipts(&wanted).await.into_iter();
+                let bytes = receipts.map(|receipt| receipt.ok().map(|receipt| HexBytes(receipt.to_bytes())));
+                reply(&bytes.collect::<Vec<_>>())
             }
-            WAIT_CREDITED => reply(&self.wait_credited(&params(call.params)?).await?.0),
+            WAIT_CREDITED => {
+                let wish = params::<WaitCredited>(call.params)?;
+                if wish.ids.len() > schema::IDS_PER_CALL_MAX {
+                    return Err(RpcError::new(ErrorKind::InvalidParams, "too many ids"));
+                }
+                reply(&self.wait_credited(&wish).await)
+            }
             other => {
                 Err(RpcError::new(ErrorKind::UnknownMethod, format!("{other} is not answered for other replicas")))
             }
         }
     }
 
-    pub(crate) async fn submit_transaction(
-        &self,
-        params: schema::SubmitTransaction,
-    ) -> Result<schema::Submitted, RpcError> {
-        let signed = crate::rpc::convert::signed_payment(&params.payment)?;
-        let patience = params.timeout();
-        self.submit_here(signed, params.wait_for(), patience).await
+    /// Payments of this shard that another replica was handed.
+    async fn submit_forwarded(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
+        params.check().map_err(|text| RpcError::new(ErrorKind::InvalidParams, text))?;
+        let (wait, patience) = (params.wait_for(), params.timeout());
+        let read: Vec<_> = params.payments.iter().map(crate::rpc::convert::signed_payment).collect();
+        let good = read.iter().flatten().cloned().map(Submission::from).collect();
+        let mut outcomes = self.submit_here(good, wait, patience).await.into_iter();
+        let none = || Err(RpcError::new(ErrorKind::Internal, "no outcome for this payment"));
+        let each = read.into_iter().map(|read| read.and_then(|_| outcomes.next().unwrap_or_else(none)));
+        Ok(schema::SubmittedAll { outcomes: each.map(Into::into).collect() })
     }
 
     fn address(&self, text: &crate::rpc::wire::AddressText) -> Result<Address, RpcError> {
@@ -247,67 +266,8 @@ impl Local {
         <(ShardAddress, u64, Epoch)>::from_bytes(&bytes, 64).ok().map(|(_, _, epoch)| epoch)
     }
 
-    pub(crate) async fn transaction(&self, id: &PaymentId) -> Result<schema::Transaction, RpcError> {
-        let reader = self.committed();
-        let unknown = || RpcError::new(ErrorKind::UnknownTransaction, format!("no payment {id} is known"));
-        let mut joined = archive::payment(&reader, id);
-        let mut live = None;
-        if joined.is_none() {
-            let id = *id;
-            let found = self.handle.ask(move |replica, disk| {
-                let Some((signed, place)) = replica.find_payment(&id) else {
-                    // A cut may have taken it out of the live state since the look above.
-                    return archive::payment(disk, &id).map(Err);
-                };
-                let stage = replica.stage(disk, &signed.payment.slot(), &id)?;
-                Some(Ok((signed, place, stage)))
-            });
-            match found.await?.ok_or_else(unknown)? {
-                Ok(found) => live = Some(found),
-                Err(place) => joined = Some(place),
-            }
-        }
-        let (signed, place, stage, mut epoch) = if let Some((signed, place, stage)) = live {
-            (signed, place, convert::core_stage(stage), None)
-        } else {
-            let (digest, index, epoch) = joined.ok_or_else(unknown)?;
-            let (batch, _) = archive::batch(&reader, &digest).ok_or_else(unknown)?;
-            let signed = batch.payments.get(usize::from(index)).ok_or_else(unknown)?.clone();
-            let certified = archive::header(&reader, self.handle.node().shard, epoch).is_some();
-            let stage = if certified { Stage::Snapshotted } else { Stage::Final };
-            (signed, Some((digest, index)), stage, Some(epoch))
-        };
-        if epoch.is_none() && convert::rank(stage) >= convert::rank(Stage::Final) {
-            epoch = self.receipt_of(id).await.ok().map(|(_, epoch)| epoch);
-        }
-        let batch = place.and_then(|(digest, index)| {
-            let (batch, _) = archive::batch(&reader, &digest)?;
-            Some(schema::BatchPosition {
-                header: hex32(&digest),
-                gateway: batch.header.gateway.0,
-                number: Decimal(batch.header.number.0),
-                index: u32::from(index),
-            })
-        });
-        let level = self.view.genesis.level;
-        let payment = &signed.payment;
-        let local_payee = payment.payee.shard(level) == self.handle.node().shard;
-        Ok(schema::Transaction {
-            id: (*id).into(),
-            payment: convert::payment_fields(&signed, self.view.hrp()),
-            stage,
-            shard: payment.payer.address().shard(level).into(),
-            payee_shard: payment.payee.shard(level).into(),
-            reason: None,
-            batch,
-            epoch: epoch.map(|epoch| Decimal(epoch.0)),
-            credited_epoch: epoch.filter(|_| local_payee && joined.is_some()).map(|epoch| Decimal(epoch.0)),
-        })
-    }
-
     pub(crate) async fn receipt(&self, id: &PaymentId) -> Result<schema::ReceiptReply, RpcError> {
-        let receipt = self.receipt_here_or_near(id).await?;
-        Ok(schema::ReceiptReply { receipt: HexBytes(receipt.to_bytes()) })
+        Ok(schema::ReceiptReply { receipt: HexBytes(self.receipt_of(id).await?.to_bytes()) })
     }
 
     /// An account in the newest cut whose header is certified. Waits a moment for a header that is being signed.
@@ -411,11 +371,11 @@ impl Local {
                 after: Lamport(0),
             };
             let signed: SignedPayment = payment.sign(&faucet.key);
-            crate::rpc::convert::check_payment(&signed, self.view.genesis.network)?;
-            self.submit_here(signed.clone(), WaitFor::Final, patience).await?;
+            crate::rpc::convert::check_payment(&signed, &payer.address(), self.view.genesis.network)?;
+            self.submit_one(signed.clone(), WaitFor::Final, patience).await?;
             signed
         };
-        self.submit_here(signed, params.wait_for(), patience).await
+        self.submit_one(signed, params.wait_for(), patience).await
     }
 }
 

@@ -1,79 +1,117 @@
-//! Taking a payment at its home shard and following it.
+//! Taking payments at their home shard and following them: one way in, one watch and one reading of receipts a call, however
+//! many payments it has.
 
-use super::convert::{rank, reject, stage_of};
-use super::local::RECEIPT;
+use super::bulk::Outcome;
+use super::convert::{core_stage, rank, refusal, reject};
 use super::local::{Local, WaitCredited};
+use super::receipts::Wanted;
+use crate::replica::handle::{Admitted, Refusal};
 use crate::replica::hub::{Progress, Watch};
 use crate::rpc::error::{ErrorKind, RpcError};
-use crate::rpc::schema::{ById, ReceiptReply, Stage, Submitted, WaitFor};
+use crate::rpc::schema::{Stage, Submitted, WaitFor};
 use crate::rpc::wire::{Decimal, HexBytes};
-use smt_consensus::verify::Refused;
-use smt_consensus::{Reject, archive};
-use smt_types::batch::BatchPath;
-use smt_types::receipt::{AppliedPart, MAX_RECEIPT_BYTES, Receipt};
-use smt_types::{Bounded, Canonical, Digest, Epoch, PaymentId, SignedPayment, Slot};
+use smt_consensus::Reject;
+use smt_consensus::verify::Submission;
+use smt_types::{Canonical, Epoch, PaymentId, SignedPayment, Slot};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Longest wait for a receipt of a payment that a cut already holds, and how often it is looked for.
+/// Longest wait for receipts of payments that a cut already holds, and how often they are looked for.
 const RECEIPT_WAIT: Duration = Duration::from_secs(1);
 const RECEIPT_LOOK: Duration = Duration::from_millis(50);
 
+/// Payments of one call whose slot's old payment is looked for in the history: each look may read thousands of rows.
+const HISTORY_LOOKS_MAX: usize = 8;
+
+pub(crate) use super::convert::stage_of as stage_of_wait;
+
+/// How far a payment has come.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    stage: Stage,
+    epoch: Option<Epoch>,
+}
+
 impl Local {
-    /// Submits a payment whose home is this shard and waits for a stage of the payer's side (`credited` is the caller's).
-    pub(crate) async fn submit_here(
-        &self,
-        signed: SignedPayment,
-        wait: WaitFor,
-        patience: Duration,
-    ) -> Result<Submitted, RpcError> {
-        let deadline = after(patience);
-        let (id, slot) = (signed.payment.id(), signed.payment.slot());
-        let checked = tokio::task::block_in_place(|| self.handle.gate.payment(signed.clone()));
-        let verified = checked.map_err(|refused| match refused {
-            Refused::Signature(_) => RpcError::new(ErrorKind::BadSignature, "the payer's signature does not verify"),
-            other => RpcError::new(ErrorKind::Internal, other.to_string()),
-        })?;
-        // Watching begins before the payment goes in, so that no stage is missed.
-        let progress = self.handle.hub.watch(id);
-        let admitted = self.handle.submit(verified).await?;
-        let mut stage = match admitted {
-            Ok(stage) => super::convert::core_stage(stage),
-            Err(refused) => return Err(self.explain(&slot, &id, refused).await),
-        };
-        let wanted = rank(stage_of(wait)).min(rank(Stage::Snapshotted));
-        let mut epoch = None;
-        if rank(stage) < wanted {
-            (stage, epoch) = self.follow(progress, stage, wanted, deadline).await?;
-        }
-        self.submitted(id, slot, stage, epoch, deadline).await
+    /// Submits one payment whose home is this shard.
+    pub(crate) async fn submit_one(&self, signed: SignedPayment, wait: WaitFor, patience: Duration) -> Outcome {
+        let outcomes = self.submit_here(vec![signed.into()], wait, patience).await;
+        let none = || Err(RpcError::new(ErrorKind::Internal, "no outcome for this payment"));
+        outcomes.into_iter().next().unwrap_or_else(none)
     }
 
-    /// Reads progress until `wanted` or the deadline.
+    /// Submits payments whose home is this shard, in order, and waits for a stage of the payer's side (`credited` is the
+    /// caller's).
+    pub(crate) async fn submit_here(
+        &self,
+        payments: Vec<Submission>,
+        wait: WaitFor,
+        patience: Duration,
+    ) -> Vec<Outcome> {
+        let deadline = after(patience);
+        let named: Vec<(PaymentId, Slot)> = payments.iter().map(|p| (p.id(), p.slot())).collect();
+        let wanted = rank(stage_of_wait(wait)).min(rank(Stage::Snapshotted));
+        // Watching begins before the payments go in, so that no stage is missed.
+        let watch = (wanted > rank(Stage::Received))
+            .then(|| self.handle.hub.watch(named.iter().map(|(id, _)| *id).collect()));
+        let mut reached = match self.handle.submit(payments).await {
+            Ok(admitted) => self.explain(&named, admitted).await,
+            Err(stopped) => named.iter().map(|_| Err(stopped.into())).collect(),
+        };
+        if let Some(watch) = watch {
+            self.follow(watch, &named, &mut reached, wanted, deadline).await;
+        }
+        let outcomes = self.submitted(&named, reached, deadline).await;
+        self.tally.count(&outcomes);
+        outcomes
+    }
+
+    /// Reads progress until every payment that was taken has come as far as `wanted`, or the deadline.
     async fn follow(
         &self,
-        mut progress: Watch,
-        mut stage: Stage,
+        mut watch: Watch,
+        named: &[(PaymentId, Slot)],
+        reached: &mut [Result<Reached, RpcError>],
         wanted: u8,
         deadline: Instant,
-    ) -> Result<(Stage, Option<Epoch>), RpcError> {
-        let mut epoch = None;
-        while rank(stage) < wanted {
-            match timeout_at(deadline, progress.recv()).await {
-                Ok(Some(Progress::Reached { stage: reached, epoch: at })) => {
-                    if rank(reached) > rank(stage) {
-                        stage = reached;
-                        epoch = at.or(epoch);
-                    }
-                }
-                Ok(Some(Progress::GaveUp(refused))) => return Err(self.gave_up(&refused).at_stage(stage)),
-                Ok(None) => {
-                    return Err(RpcError::new(ErrorKind::ShardUnavailable, "the replica has stopped").at_stage(stage));
-                }
-                Err(_) => return Err(self.too_late(stage)),
+    ) {
+        let mut open: HashMap<PaymentId, Vec<usize>> = HashMap::new();
+        for (place, ((id, _), reached)) in named.iter().zip(reached.iter()).enumerate() {
+            if reached.as_ref().is_ok_and(|reached| rank(reached.stage) < wanted) {
+                open.entry(*id).or_default().push(place);
             }
         }
-        Ok((stage, epoch))
+        while !open.is_empty() {
+            let (id, progress) = match timeout_at(deadline, watch.recv()).await {
+                Ok(Some(step)) => step,
+                Ok(None) => {
+                    let stopped = RpcError::new(ErrorKind::ShardUnavailable, "the replica has stopped");
+                    return end(&open, reached, &stopped);
+                }
+                Err(_) => return end(&open, reached, &self.too_late()),
+            };
+            let Some(places) = open.get(&id) else { continue };
+            let mut done = false;
+            for place in places {
+                let Some(entry @ Ok(_)) = reached.get_mut(*place) else { continue };
+                let Ok(before) = entry else { continue };
+                match &progress {
+                    Progress::Reached { stage, epoch } if rank(*stage) > rank(before.stage) => {
+                        *before = Reached { stage: *stage, epoch: epoch.or(before.epoch) };
+                        done = rank(*stage) >= wanted;
+                    }
+                    Progress::Reached { .. } => {}
+                    Progress::GaveUp(refused) => {
+                        *entry = Err(self.gave_up(refused).at_stage(before.stage));
+                        done = true;
+                    }
+                }
+            }
+            if done {
+                open.remove(&id);
+            }
+        }
     }
 
     fn gave_up(&self, refused: &Reject) -> RpcError {
@@ -83,12 +121,11 @@ impl Local {
         reject(refused)
     }
 
-    fn too_late(&self, stage: Stage) -> RpcError {
+    fn too_late(&self) -> RpcError {
         if !self.has_quorum() {
-            return self.no_quorum().at_stage(stage);
+            return self.no_quorum();
         }
         RpcError::new(ErrorKind::Timeout, "the wanted stage was not reached in time; the payment goes on")
-            .at_stage(stage)
     }
 
     /// Whether enough replicas of the shard are connected to make a quorum with this one.
@@ -105,134 +142,123 @@ impl Local {
         RpcError::new(ErrorKind::ShardUnavailable, text)
     }
 
-    /// A refusal for a used slot, with the payment that used it where that is known.
-    async fn explain(&self, slot: &Slot, id: &PaymentId, refused: Reject) -> RpcError {
-        let Reject::SeqTooLow { next, .. } = &refused else { return reject(&refused) };
-        let next = *next;
-        let asked = *slot;
-        let held = self.handle.ask(move |replica, _| replica.holder(&asked)).await.ok().flatten();
-        let used = held.or_else(|| self.payer_row(slot).map(|row| row.id)).filter(|used| used != id);
-        match used {
-            Some(used) => {
-                let text = format!("seq {} was used by payment {used}; the next is {next}", slot.seq);
-                RpcError::new(ErrorKind::SeqUsed, text).with("used_by", used).with("next_seq", next)
-            }
-            None => reject(&refused),
+    /// The core's answers in the interface's words. A refusal for a used slot names the payment that used it, where that is
+    /// known.
+    async fn explain(&self, named: &[(PaymentId, Slot)], admitted: Vec<Admitted>) -> Vec<Result<Reached, RpcError>> {
+        let is_used = |outcome: &Admitted| matches!(outcome, Err(Refusal::Core(Reject::SeqTooLow { .. })));
+        let pairs = named.iter().zip(&admitted);
+        let slots: Vec<Slot> = pairs.filter(|(_, o)| is_used(o)).map(|((_, slot), _)| *slot).collect();
+        let mut holders = Vec::new();
+        if !slots.is_empty() {
+            let asked = self.handle.ask(move |replica, _| slots.iter().map(|slot| replica.holder(slot)).collect());
+            holders = asked.await.unwrap_or_default();
         }
+        let (mut holders, mut looks) = (holders.into_iter(), 0..HISTORY_LOOKS_MAX);
+        let each = named.iter().zip(admitted).map(|((id, slot), outcome)| match outcome {
+            Ok(stage) => Ok(Reached { stage: core_stage(stage), epoch: None }),
+            Err(Refusal::Core(refused @ Reject::SeqTooLow { next, .. })) => {
+                let held: Option<PaymentId> = holders.next().flatten();
+                let used = held.or_else(|| {
+                    looks.next()?;
+                    self.payer_row(slot).map(|row| row.id)
+                });
+                Err(match used.filter(|used| used != id) {
+                    Some(used) => {
+                        let text = format!("seq {} was used by payment {used}; the next is {next}", slot.seq);
+                        RpcError::new(ErrorKind::SeqUsed, text).with("used_by", used).with("next_seq", next)
+                    }
+                    None => reject(&refused),
+                })
+            }
+            Err(refused) => Err(refusal(&refused)),
+        });
+        each.collect()
     }
 
+    /// Replies, with receipts where payments are final.
     async fn submitted(
         &self,
-        id: PaymentId,
-        slot: Slot,
-        stage: Stage,
-        epoch: Option<Epoch>,
+        named: &[(PaymentId, Slot)],
+        reached: Vec<Result<Reached, RpcError>>,
         deadline: Instant,
-    ) -> Result<Submitted, RpcError> {
-        let mut reply = Submitted {
-            id: id.into(),
-            stage,
-            shard: slot.payer.shard(self.view.genesis.level).into(),
-            epoch: epoch.map(|epoch| Decimal(epoch.0)),
-            receipt: None,
+    ) -> Vec<Outcome> {
+        let is_final = |reached: &Result<Reached, RpcError>| {
+            reached.as_ref().is_ok_and(|reached| rank(reached.stage) >= rank(Stage::Final))
         };
-        if rank(stage) >= rank(Stage::Final) {
-            // A cut can be decided before the last signature of the receipt is here.
-            let enough = deadline.min(after(RECEIPT_WAIT));
-            let found = loop {
-                match self.receipt_here_or_near(&id).await {
-                    Err(error) if error.kind == ErrorKind::NotYet && Instant::now() < enough => {
-                        tokio::time::sleep(RECEIPT_LOOK).await;
-                    }
-                    found => break found,
+        let pairs = named.iter().zip(&reached).filter(|(_, reached)| is_final(reached));
+        let wanted: Vec<Wanted> = pairs.map(|((id, slot), _)| Wanted { id: *id, slot: Some(*slot) }).collect();
+        // A cut can be decided before the last signature of a receipt is here.
+        let enough = deadline.min(after(RECEIPT_WAIT));
+        let mut receipts = HashMap::new();
+        let mut lacking = wanted;
+        while !lacking.is_empty() {
+            let found = self.receipts_here_or_near(&lacking).await;
+            let mut left = Vec::new();
+            for (wish, receipt) in lacking.into_iter().zip(found) {
+                match receipt {
+                    Ok(receipt) => drop(receipts.insert(wish.id, receipt)),
+                    Err(error) if error.kind == ErrorKind::NotYet => left.push(wish),
+                    Err(_) => {}
                 }
+            }
+            lacking = left;
+            if Instant::now() >= enough {
+                break;
+            }
+            if !lacking.is_empty() {
+                tokio::time::sleep(RECEIPT_LOOK).await;
+            }
+        }
+        let level = self.view.genesis.level;
+        let each = named.iter().zip(reached).map(|((id, slot), reached)| {
+            let Reached { stage, epoch } = reached?;
+            let mut reply = Submitted {
+                id: (*id).into(),
+                stage,
+                shard: slot.payer.shard(level).into(),
+                epoch: epoch.map(|epoch| Decimal(epoch.0)),
+                receipt: None,
             };
-            if let Ok(receipt) = found {
+            if let Some(receipt) = receipts.get(id) {
                 let final_epoch = receipt.applied.iter().map(|part| part.open_epoch).max();
                 reply.epoch = reply.epoch.or(final_epoch.map(|epoch| Decimal(epoch.0)));
                 reply.receipt = Some(HexBytes(receipt.to_bytes()));
             }
-        }
-        Ok(reply)
-    }
-
-    /// Where a payment of this shard stands in a batch: in a cut, or live.
-    pub(crate) async fn place_of(&self, id: &PaymentId) -> Result<Option<(Digest, u16)>, RpcError> {
-        let reader = self.committed();
-        if let Some((digest, index, _)) = archive::payment(&reader, id) {
-            return Ok(Some((digest, index)));
-        }
-        let id = *id;
-        let found = self.handle.ask(move |replica, disk| match replica.find_payment(&id) {
-            Some((_, place)) => place,
-            // A cut may have taken it out of the live state since the look above.
-            None => archive::payment(disk, &id).map(|(digest, index, _)| (digest, index)),
+            Ok(reply)
         });
-        Ok(found.await?)
+        each.collect()
     }
 
-    /// The receipt of a final payment, and the epoch it is final in.
-    pub(crate) async fn receipt_of(&self, id: &PaymentId) -> Result<(Receipt, Epoch), RpcError> {
-        let unknown = || RpcError::new(ErrorKind::UnknownTransaction, format!("no payment {id} is known here"));
-        let not_yet = || RpcError::new(ErrorKind::NotYet, format!("payment {id} is not final yet"));
-        let (digest, index) = self.place_of(id).await?.ok_or_else(unknown)?;
-        let reader = self.committed();
-        let (batch, _) = archive::batch(&reader, &digest).ok_or_else(not_yet)?;
-        let payment = batch.payments.get(usize::from(index)).ok_or_else(unknown)?.clone();
-        let leaves: Vec<Digest> = batch.payments.iter().map(SignedPayment::leaf).collect();
-        let path = BatchPath::of(&leaves, index).ok_or_else(unknown)?;
-        let mut parts: Vec<AppliedPart> = archive::applied(&reader, &digest)
-            .into_iter()
-            .filter(|applied| applied.bits.get(index))
-            .map(|a| AppliedPart { replica: a.replica, bits: a.bits, open_epoch: a.open_epoch, signature: a.signature })
-            .collect();
-        let quorum = self.quorum();
-        // Of more than q signatures those with the smallest open epochs: the receipt names the earliest epoch it can.
-        parts.sort_by_key(|part| (part.open_epoch, part.replica));
-        parts.truncate(quorum);
-        if parts.len() < quorum {
-            return Err(not_yet());
-        }
-        let epoch = parts.iter().map(|part| part.open_epoch).max().unwrap_or_default();
-        parts.sort_by_key(|part| part.replica);
-        Ok((Receipt { header: batch.header, payment, path, applied: Bounded::truncated(parts) }, epoch))
-    }
-
-    /// The receipt of a final payment; where this replica lacks signatures, because it was down when they were sent, from
-    /// another replica of the shard.
-    pub(crate) async fn receipt_here_or_near(&self, id: &PaymentId) -> Result<Receipt, RpcError> {
-        let lacking = match self.receipt_of(id).await {
-            Ok((receipt, _)) => return Ok(receipt),
-            Err(error) if error.kind == ErrorKind::NotYet => error,
-            Err(error) => return Err(error),
-        };
-        for place in self.view.peers.keys().filter(|place| place.shard == self.handle.node().shard) {
-            let params = ById { id: (*id).into() };
-            let Ok(reply) = self.ask_replica::<_, ReceiptReply>(*place, RECEIPT, &params, RECEIPT_WAIT).await else {
-                continue;
-            };
-            if let Ok(receipt) = Receipt::from_bytes(&reply.receipt.0, MAX_RECEIPT_BYTES) {
-                return Ok(receipt);
-            }
-        }
-        Err(lacking)
-    }
-
-    /// Waits until a payment to an account of this shard is credited: the epoch that did it.
-    pub(crate) async fn wait_credited(&self, wish: &WaitCredited) -> Result<Epoch, RpcError> {
-        let id: PaymentId = wish.id.into();
+    /// Waits until payments to accounts of this shard are credited: the epochs that did it; none for what was not in time.
+    pub(crate) async fn wait_credited(&self, wish: &WaitCredited) -> Vec<Option<Decimal<u64>>> {
+        let ids: Vec<PaymentId> = wish.ids.iter().map(|id| (*id).into()).collect();
         let deadline = after(Duration::from_millis(u64::from(wish.timeout_ms)));
-        let mut progress = self.handle.hub.watch(id);
+        let mut watch = self.handle.hub.watch(ids.clone());
+        let mut epochs: Vec<Option<Decimal<u64>>> = vec![None; ids.len()];
         loop {
-            if let Some(epoch) = self.credited_epoch(&id) {
-                return Ok(epoch);
+            for (id, epoch) in ids.iter().zip(&mut epochs).filter(|(_, epoch)| epoch.is_none()) {
+                *epoch = self.credited_epoch(id).map(|epoch| Decimal(epoch.0));
             }
             // Looked at again at times, because a credit may be consumed by a cut caught up on rather than announced.
             let again = after(Duration::from_millis(250));
-            if again > deadline {
-                return Err(self.too_late(Stage::Snapshotted));
+            if again > deadline || epochs.iter().all(Option::is_some) {
+                return epochs;
             }
-            drop(timeout_at(again, progress.recv()).await);
+            // Many are credited by one cut: what else it announced is taken with the first.
+            if timeout_at(again, watch.recv()).await.is_ok() {
+                while watch.try_recv().is_some() {}
+            }
+        }
+    }
+}
+
+/// Ends the wait for what is open.
+fn end(open: &HashMap<PaymentId, Vec<usize>>, reached: &mut [Result<Reached, RpcError>], error: &RpcError) {
+    for place in open.values().flatten() {
+        if let Some(entry @ Ok(_)) = reached.get_mut(*place)
+            && let Ok(before) = entry
+        {
+            *entry = Err(error.clone().at_stage(before.stage));
         }
     }
 }

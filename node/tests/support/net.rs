@@ -434,7 +434,7 @@ pub fn node(shard: ShardAddress, replica: u8) -> NodeId {
     NodeId { shard, replica: ReplicaIndex(replica) }
 }
 
-/// `smt-node dev --json` as a process; killed when dropped.
+/// `smt-node dev --json` or `smt-node run` as a process; killed when dropped.
 pub struct Process {
     pub child: Child,
     pub started: Instant,
@@ -447,8 +447,13 @@ impl Process {
     pub fn start(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smt-node"));
         command.args(["dev", "--json"]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         prepare(&mut command);
+        Process::spawn(command)
+    }
+
+    /// Starts a command that writes one line of JSON when it is ready.
+    pub fn spawn(mut command: Command) -> Process {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().expect("the binary starts");
         let (sender, line) = channel();
@@ -502,7 +507,7 @@ impl Process {
         let deadline = Instant::now() + LONG;
         loop {
             if let Ok(text) = self.line.recv_timeout(Duration::from_millis(20)) {
-                let line = serde_json::from_str(&text);
+                let line = serde_json::from_str(text.strip_prefix("ready ").unwrap_or(&text));
                 return Ok(line.unwrap_or_else(|error| panic!("one line of JSON, got {text:?}: {error}")));
             }
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
@@ -550,7 +555,12 @@ impl Process {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
-        let told = Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]).status();
+        self.signal("INT");
+    }
+
+    /// A signal by its name.
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(told.expect("sh runs").success(), "the process takes signals");
     }
 
