@@ -42,6 +42,8 @@ pub struct Line {
     pub measured: String,
     /// The verdict.
     pub standing: Standing,
+    /// Whether a load generator at its limit may be why it is not held.
+    pub of_load: bool,
 }
 
 /// How a run stands to a bound.
@@ -227,6 +229,7 @@ pub fn judge(run: &Outcome) -> Vec<Line> {
             bound: format!("{sign} {}{}{goal}", figure(bound), row.unit),
             measured: measured.map_or_else(|| "–".to_owned(), value),
             standing,
+            of_load: true,
         })
     };
     ROWS.iter().filter_map(line).chain(sound(run)).collect()
@@ -255,18 +258,21 @@ fn sound(run: &Outcome) -> Vec<Line> {
             (true, _) => Standing::NotMeasured,
             (false, _) => Standing::Missed,
         },
+        of_load: false,
     };
     let counts = Line {
         what: "offered payments accounted for",
         bound: "all".into(),
         measured: if run.counts.add_up() { "all".into() } else { "the sums differ".into() },
         standing: if run.counts.add_up() { Standing::Held } else { Standing::Missed },
+        of_load: false,
     };
     let conflicts = run.conflicts.map(|conflicts| Line {
         what: "slots with two payments (the generator makes none)",
         bound: "0".into(),
         measured: count(conflicts),
         standing: if conflicts == 0 { Standing::Held } else { Standing::Missed },
+        of_load: false,
     });
     [counts, checks].into_iter().chain(conflicts).collect()
 }

@@ -183,6 +183,7 @@ fn over_time(run: &Outcome) -> Vec<Option<String>> {
             y: Axis { label, spacing },
             series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
             shaded: shaded.iter().copied().filter(|(from, to, _)| from < to).collect(),
+            span: Some((from, to)),
             height,
             level: None,
         };
@@ -247,6 +248,7 @@ fn distributions(run: &Outcome) -> Option<String> {
         y: Axis { label: "% of payments", spacing: Spacing::Linear },
         series: series.collect(),
         shaded: Vec::new(),
+        span: None,
         height: 290.0,
         level: None,
     };
@@ -271,6 +273,7 @@ fn load_curve(run: &Outcome) -> Option<String> {
         y: Axis { label: "certified, ms (logarithmic)", spacing: Spacing::Log },
         series: vec![line("p50", 0, |point| point.p50_ms), line("p99", 1, |point| point.p99_ms)],
         shaded: Vec::new(),
+        span: None,
         height: 290.0,
         level: bound.map(|bound: f64| (bound, format!("p99 bound, {} ms", figure(bound)))),
     };

@@ -59,6 +59,8 @@ pub struct Plot {
     pub series: Vec<Series>,
     /// Stretches of x that do not count, and why.
     pub shaded: Vec<(f64, f64, &'static str)>,
+    /// What x spans at least, so that plots below one another have one axis.
+    pub span: Option<(f64, f64)>,
     /// Its height, where its width is 720.
     pub height: f64,
     /// A level of y that matters, and its name.
@@ -75,7 +77,8 @@ impl Plot {
             return None;
         }
         let level = self.level.as_ref().map(|(level, _)| *level);
-        let x = scale(self.x.spacing, points().map(|point| point.0), true);
+        let ends = self.span.iter().flat_map(|(from, to)| [*from, *to]);
+        let x = scale(self.x.spacing, points().map(|point| point.0).chain(ends), true);
         let y = scale(self.y.spacing, points().map(|point| point.1).chain(level), false);
         let height = self.height;
         let at_x = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
@@ -160,7 +163,7 @@ impl Plot {
 pub fn bars(title: &str, parts: &[(String, f64, String)]) -> Option<String> {
     const ROW: f64 = 24.0;
     const NAME: f64 = 190.0;
-    const TEXT: f64 = 150.0;
+    const TEXT: f64 = 200.0;
     if parts.is_empty() {
         return None;
     }
@@ -309,6 +312,7 @@ mod tests {
             y: Axis { label: "ms", spacing: Spacing::Log },
             series: vec![Series { name: "p99 & more".into(), colour: 1, points, dashed: false, marked: true }],
             shaded: vec![(-5.0, 0.0, "warm-up")],
+            span: None,
             height: 200.0,
             level: Some((200.0, "bound".into())),
         }

@@ -245,7 +245,7 @@ pub(super) fn checks(run: &Outcome) -> Table {
 pub(super) fn bound_lines(run: &Outcome) -> Table {
     let mut table = Table::new(&["what has to hold", "bound", "this run", "verdict"]).of_words();
     for line in bounds::judge(run) {
-        let limited = run.generator_limited && line.standing == Standing::Missed;
+        let limited = run.generator_limited && line.of_load && line.standing == Standing::Missed;
         let verdict = if limited {
             format!("{} (generator at its limit)", line.standing.words())
         } else {
