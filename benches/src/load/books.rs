@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::accounts::Accounts;
 use super::figures::Figures;
-use super::flight::{CROSS, ENDED, Flight, Key, Lane, Outgoing, QUEUED, RECEIVED, Rules, Sample, TIMED_OUT, UNANSWERED};
+use super::flight::{
+    CROSS, ENDED, Flight, Key, Lane, Outgoing, QUEUED, RECEIVED, Rules, Sample, TIMED_OUT, UNANSWERED,
+};
 use super::ids::{IdTable, Prefix};
 use super::wire::{CALL_MAX, Refused, Stage};
 use crate::result::Counts;

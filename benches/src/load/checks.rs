@@ -122,15 +122,20 @@ fn receipts(target: &Target, books: &Books) -> Check {
             let committee = target.committees.get(place).with_context(|| format!("no shard {}", sample.shard))?;
             let endpoints = target.endpoints.iter().filter(|endpoint| endpoint.shard == sample.shard);
             // From the last replica: rarely a gateway or reader of everything.
-            let rpc = endpoints.map(|endpoint| endpoint.rpc).last().context("no endpoint")?;
+            let rpc = endpoints.map(|endpoint| endpoint.rpc).next_back().context("no endpoint")?;
             let client = clients.entry(rpc).or_insert_with(|| client(rpc));
-            let reply = client.call::<GetReceipt>(&ById { id: sample.id.into() });
+            let reply = loop {
+                match client.call::<GetReceipt>(&ById { id: sample.id.into() }) {
+                    // Final where we listen; this replica may be behind.
+                    Err(error) if error.retryable() && began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+                    reply => break reply,
+                }
+            };
             let reply = reply.with_context(|| format!("the receipt of {}", sample.id))?;
             let receipt = Receipt::from_bytes(&reply.receipt.0, MAX_RECEIPT_BYTES)
                 .with_context(|| format!("the receipt of {}", sample.id))?;
-            let shown = receipt
-                .verify(committee, &RealChecker)
-                .with_context(|| format!("the receipt of {}", sample.id))?;
+            let shown =
+                receipt.verify(committee, &RealChecker).with_context(|| format!("the receipt of {}", sample.id))?;
             ensure!(shown.id() == sample.id, "the receipt of {} is for {}", sample.id, shown.id());
         }
         let took = began.elapsed().as_secs_f64();

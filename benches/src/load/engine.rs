@@ -339,9 +339,7 @@ impl Source {
     /// Makes due what is due at `now`: shards in turn, each at the gateway whose turn it is.
     fn issue(&mut self, now: u64, books: &mut Books, turn: usize, figures: &mut Figures) {
         let width = books.rules().gateways.len().max(1);
-        let lane = |shard: usize| {
-            shard.saturating_mul(width).saturating_add(turn.checked_rem(width).unwrap_or(0))
-        };
+        let lane = |shard: usize| shard.saturating_mul(width).saturating_add(turn.checked_rem(width).unwrap_or(0));
         match self.load {
             Load::Open { .. } => {
                 while let Some(intended) = self.schedule.take(now) {
