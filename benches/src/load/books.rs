@@ -309,6 +309,12 @@ impl Books {
                 continue;
             }
             flight.reached |= stage.bit();
+            if !flight.has(RECEIVED) {
+                // The news can be here before the answer of the gateway.
+                flight.flags |= RECEIVED;
+                add_one(&mut self.counts.received);
+            }
+            let Some(flight) = self.flight(key) else { return };
             let (intended, cross, late) = (flight.intended, flight.has(CROSS), flight.has(TIMED_OUT));
             if current && !late {
                 figures.reached(*stage, intended, seen, at(home), cross);

@@ -189,7 +189,8 @@ impl<W: Wire> Engine<W> {
             {
                 break;
             }
-            let over = now >= end && (!step.drain || self.books.open() == 0);
+            // What is due in the last pulse of the window is still to be sent.
+            let over = now >= end && source.is_done() && (!step.drain || self.books.open() == 0);
             if over || self.stopped() {
                 break;
             }
@@ -333,6 +334,14 @@ impl Source {
         match self.load {
             Load::Open { .. } => self.schedule.next(),
             Load::Closed { .. } => (self.closed_due < self.end).then_some(self.closed_due),
+        }
+    }
+
+    /// Whether nothing will become due any more, once the end has passed.
+    fn is_done(&self) -> bool {
+        match self.load {
+            Load::Open { .. } => self.schedule.next().is_none(),
+            Load::Closed { .. } => true,
         }
     }
 
