@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::accounts::Accounts;
 use super::figures::Figures;
-use super::flight::{CROSS, ENDED, Flight, Key, Lane, Outgoing, QUEUED, RECEIVED, Rules, Sample, TIMED_OUT, UNANSWERED};
+use super::flight::{
+    CROSS, ENDED, Flight, Key, Lane, Outgoing, QUEUED, RECEIVED, Rules, Sample, TIMED_OUT, UNANSWERED,
+};
 use super::ids::{IdTable, Prefix};
 use super::wire::{CALL_MAX, Refused, Stage};
 use crate::result::Counts;
@@ -307,6 +309,12 @@ impl Books {
                 continue;
             }
             flight.reached |= stage.bit();
+            if !flight.has(RECEIVED) {
+                // The news can be here before the answer of the gateway.
+                flight.flags |= RECEIVED;
+                add_one(&mut self.counts.received);
+            }
+            let Some(flight) = self.flight(key) else { return };
             let (intended, cross, late) = (flight.intended, flight.has(CROSS), flight.has(TIMED_OUT));
             if current && !late {
                 figures.reached(*stage, intended, seen, at(home), cross);

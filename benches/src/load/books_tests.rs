@@ -79,7 +79,10 @@ fn payment_counts_only_by_the_word_of_a_replica_that_is_not_its_gateway() {
     bench.tell(1, Stage::Final, &sent[0], 10);
     bench.tell(1, Stage::Snapshotted, &sent[0], 11);
     let counts = bench.adds_up();
-    assert_eq!((counts.offered, counts.received, counts.certified, counts.r#final, counts.snapshotted), (1, 1, 1, 1, 1));
+    assert_eq!(
+        (counts.offered, counts.received, counts.certified, counts.r#final, counts.snapshotted),
+        (1, 1, 1, 1, 1)
+    );
     assert_eq!((bench.books.open(), bench.books.tails()), (0, 0));
     assert!(bench.books.flights.iter().all(|flight| flight.id.is_none()) && bench.books.ids.is_empty());
     assert_eq!(bench.figures.all().latencies().certified.unwrap().count, 1);
@@ -187,11 +190,11 @@ fn taken_payment_without_certificate_is_sent_again() {
     bench.arrive(0);
     let sent = bench.send(1);
     bench.answer(sent[0].key, None, 2);
-    bench.tick(4 * SECOND);
-    bench.tick(5 * SECOND);
-    let again = bench.send(5 * SECOND);
+    bench.tick(6 * SECOND);
+    bench.tick(7 * SECOND);
+    let again = bench.send(7 * SECOND);
     assert_eq!(again[0].bytes, sent[0].bytes);
-    bench.answer(again[0].key, None, 5 * SECOND);
+    bench.answer(again[0].key, None, 7 * SECOND);
     assert_eq!(bench.adds_up().received, 1, "received once, however often it is taken");
 }
 

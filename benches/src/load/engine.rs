@@ -189,7 +189,8 @@ impl<W: Wire> Engine<W> {
             {
                 break;
             }
-            let over = now >= end && (!step.drain || self.books.open() == 0);
+            // What is due in the last pulse of the window is still to be sent.
+            let over = now >= end && source.is_done() && (!step.drain || self.books.open() == 0);
             if over || self.stopped() {
                 break;
             }
@@ -336,12 +337,18 @@ impl Source {
         }
     }
 
+    /// Whether nothing will become due any more, once the end has passed.
+    fn is_done(&self) -> bool {
+        match self.load {
+            Load::Open { .. } => self.schedule.next().is_none(),
+            Load::Closed { .. } => true,
+        }
+    }
+
     /// Makes due what is due at `now`: shards in turn, each at the gateway whose turn it is.
     fn issue(&mut self, now: u64, books: &mut Books, turn: usize, figures: &mut Figures) {
         let width = books.rules().gateways.len().max(1);
-        let lane = |shard: usize| {
-            shard.saturating_mul(width).saturating_add(turn.checked_rem(width).unwrap_or(0))
-        };
+        let lane = |shard: usize| shard.saturating_mul(width).saturating_add(turn.checked_rem(width).unwrap_or(0));
         match self.load {
             Load::Open { .. } => {
                 while let Some(intended) = self.schedule.take(now) {

@@ -285,7 +285,10 @@ mod tests {
         assert_eq!(figures.tick(3 * SECOND, 9).unwrap().at_s, 0);
         figures.tick(4 * SECOND, 3);
         assert_eq!((figures.backlog_middle, figures.backlog_end), (Some(9), Some(3)));
-        assert_eq!(figures.seconds.iter().map(|s| (s.offered, s.in_flight)).collect::<Vec<_>>(), [(1, 1), (0, 7), (0, 9), (0, 3)]);
+        assert_eq!(
+            figures.seconds.iter().map(|s| (s.offered, s.in_flight)).collect::<Vec<_>>(),
+            [(1, 1), (0, 7), (0, 9), (0, 3)]
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct Rules {
     pub readers: Vec<u8>,
     /// A payment not final this long after its intended time is given up, nanoseconds.
     pub give_up: u64,
-    /// A payment that was taken and is not certified after this long is sent again.
+    /// A payment that was taken and is not certified this long after is sent again. Half the patience: the gateway itself tries all the time,
+    /// and sending again is for the case that it has forgotten.
     pub resend: u64,
     /// Every n-th final payment's receipt is checked; 0 is none.
     pub receipt_every: u64,

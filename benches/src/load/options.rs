@@ -136,13 +136,19 @@ impl Options {
         for (name, share) in [("--cross-share", self.cross_share), ("--hot-share", self.hot_share)] {
             ensure!((0.0..=1.0).contains(&share), "{name} {share} is not between 0 and 1");
         }
-        ensure!(self.cross_share <= 0.0 || !self.endpoints.is_empty() || self.shards > 1, "--cross-share needs --shards 3");
+        ensure!(
+            self.cross_share <= 0.0 || !self.endpoints.is_empty() || self.shards > 1,
+            "--cross-share needs --shards 3"
+        );
         let rates = self.rate.into_iter().chain(self.sweep.iter().copied());
         for rate in rates {
             ensure!(rate.is_finite() && rate > 0.0 && rate <= 10_000_000.0, "a rate of {rate}/s cannot be offered");
         }
         let times = [self.duration(), self.warm_up(), Duration::try_from_secs_f64(self.give_up)?];
-        ensure!(!self.duration().is_zero() && times.iter().all(|t| t.as_secs() < 86_400), "times are in seconds, below a day");
+        ensure!(
+            !self.duration().is_zero() && times.iter().all(|t| t.as_secs() < 86_400),
+            "times are in seconds, below a day"
+        );
         ensure!(self.accounts() >= 2 && self.accounts() <= 1_000_000, "--accounts: 2 to 1000000");
         ensure!(self.overload.is_none_or(|factor| (1.0..=100.0).contains(&factor)), "--overload: 1 to 100");
         Ok(())
@@ -255,8 +261,17 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for line in [
-            "--rate 0", "--rate nan", "--cross-share 0.5", "--cross-share 2 --shards 3", "--rate 5 --closed 5", "--duration 0",
-            "--duration -1", "--accounts 1", "--overload 0.5", "--endpoints nowhere", "--closed 5 --find-max",
+            "--rate 0",
+            "--rate nan",
+            "--cross-share 0.5",
+            "--cross-share 2 --shards 3",
+            "--rate 5 --closed 5",
+            "--duration 0",
+            "--duration -1",
+            "--accounts 1",
+            "--overload 0.5",
+            "--endpoints nowhere",
+            "--closed 5 --find-max",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -63,7 +63,8 @@ impl Report {
             commit: self.commit,
             parameters: options.parameters(),
             machine: self.machine,
-            sync: "every commit that a step asks to sync, one sync for all steps of a commit (the node's only setting)".into(),
+            sync: "every commit that a step asks to sync, one sync for all steps of a commit (the node's only setting)"
+                .into(),
             counts: books.counts(),
             sweep: self.sweep,
             overload: self.overload,
@@ -110,7 +111,11 @@ impl Report {
             parts.push("latency under a load that does not wait for the network (closed loop)".into());
         }
         parts.push("faulty replicas; wallets that send one payment a call (payments are grouped into calls of what is due); states of more accounts".into());
-        format!("This run does not show: {}.", parts.join("; "))
+        let mut text = parts.join("; ") + ".";
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        text
     }
 }
 

@@ -55,7 +55,11 @@ impl Measured {
         let not_sent = refusals(&self.counts.1, "not_sent").saturating_sub(refusals(&self.counts.0, "not_sent"));
         let mut limits = Vec::new();
         if lag > LAG_MS_MAX {
-            limits.push(format!("sends were late by {lag:.0} ms at p99"));
+            let idle = busy.filter(|busy| *busy < BUSY_MAX / 2.0);
+            let why = idle.map_or(String::new(), |busy| {
+                format!(", although its busiest thread used {:.0} % of a core: others had the cores", busy * 100.0)
+            });
+            limits.push(format!("sends were late by {lag:.0} ms at p99{why}"));
         }
         if let Some(busy) = busy.filter(|busy| *busy > BUSY_MAX) {
             limits.push(format!("its busiest thread used {:.0} % of a core", busy * 100.0));
@@ -66,7 +70,10 @@ impl Measured {
             limits.push(format!("sends late by {lag:.1} ms at p99{busy}"));
         }
         if self.figures.waited > 0 {
-            limits.push(format!("{} payments waited for a free account (their latency includes it)", self.figures.waited));
+            limits.push(format!(
+                "{} payments waited for a free account (their latency includes it)",
+                self.figures.waited
+            ));
         }
         if not_sent > 0 {
             limits.push(format!("{not_sent} times a gateway's connections were full"));
@@ -163,9 +170,8 @@ impl<'a> Session<'a> {
     pub fn point(&self, rate: f64, measured: &Measured) -> SweepPoint {
         let all = measured.figures.all();
         let (before, after) = &measured.counts;
-        let lost = |counts: &Counts| {
-            counts.rejected_total().saturating_add(counts.expired).saturating_add(counts.timed_out)
-        };
+        let lost =
+            |counts: &Counts| counts.rejected_total().saturating_add(counts.expired).saturating_add(counts.timed_out);
         let observed = Observed {
             rate,
             certified_per_second: measured.certified_per_second(),
@@ -181,7 +187,10 @@ impl<'a> Session<'a> {
             certified_per_second: observed.certified_per_second,
             p50_ms: quantile_ms(all.of(Stage::Certified), 0.5),
             p99_ms: observed.p99_ms,
-            replica_cpu_us_per_payment: measured.used.as_ref().and_then(|used| used.replica_cpu_us(measured.certified())),
+            replica_cpu_us_per_payment: measured
+                .used
+                .as_ref()
+                .and_then(|used| used.replica_cpu_us(measured.certified())),
             backlog_growth: growth.saturating_sub(i64::try_from(observed.backlog_middle).unwrap_or(0)),
             held,
             reason,

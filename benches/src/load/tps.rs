@@ -31,8 +31,8 @@ use crate::result::{Mode, Outcome, Overload};
 
 /// What a run at the maximum is compared with afterwards: the share of it that a soak and a recovery run at.
 const BELOW_MAXIMUM: f64 = 0.7;
-/// How long the network is overloaded.
-const OVERLOADED: Duration = Duration::from_secs(20);
+/// How long the network is overloaded, and with --short.
+const OVERLOADED: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// How long payments are tried meanwhile: kept shorter, so that accounts come back.
 const GIVE_UP_OVERLOADED: Duration = Duration::from_secs(2);
 /// How long it is watched afterwards.
@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
         progress.begin("checking money, roots, receipts and balances");
         checks::all(&target, &books, &initial)
     } else {
-        crate::result::Checks { accounting: checks::accounting(&books.counts()), ..Default::default() }
+        crate::result::Checks { accounting: checks::accounting(&books.counts(), false), ..Default::default() }
     };
     if let Some(processes) = &mut processes {
         progress.begin("stopping the network");
@@ -132,7 +132,8 @@ impl Place {
             None => Ok(Place::Temporary(name.tempdir().context("making a temporary directory")?)),
             Some(parent) => {
                 std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
-                let made = name.tempdir_in(parent).with_context(|| format!("making a directory in {}", parent.display()))?;
+                let made =
+                    name.tempdir_in(parent).with_context(|| format!("making a directory in {}", parent.display()))?;
                 Ok(Place::Kept(made.keep()))
             }
         }
@@ -201,8 +202,11 @@ fn accounts(options: &Options, target: &Target, own: bool) -> Result<(Accounts, 
     let (seed, level) = (options.seed, target.genesis.level);
     let keys = |i| smt_node::genesis::load_accounts(seed, level, i);
     let mut accounts = Accounts::derive(target.genesis.network, level, options.accounts(), plan, keys);
-    let initial =
-        if own { Initial::Same(options.balance) } else { target.read_accounts(&mut accounts).context("reading the accounts")? };
+    let initial = if own {
+        Initial::Same(options.balance)
+    } else {
+        target.read_accounts(&mut accounts).context("reading the accounts")?
+    };
     Ok((accounts, initial))
 }
 
@@ -213,7 +217,9 @@ fn roles(target: &Target, rules: &Rules) -> Result<(Vec<Endpoint>, Vec<Endpoint>
         for shard in 0..target.shards() {
             for replica in replicas {
                 let endpoint = target.endpoint(shard, *replica);
-                all.push(endpoint.with_context(|| format!("replica {replica} of shard {shard} is the {role}, but has no endpoint"))?);
+                all.push(endpoint.with_context(|| {
+                    format!("replica {replica} of shard {shard} is the {role}, but has no endpoint")
+                })?);
             }
         }
         Ok(all)
@@ -227,13 +233,13 @@ fn drive(options: &Options, session: &mut Session<'_>, report: &mut Report) -> R
     let short_warm_up = warm_up.min(Duration::from_secs(2));
     let mut rate = options.rate();
     let open = |rate| Load::Open { rate, poisson: options.poisson.then_some(options.seed) };
-    let step = |rate| Step { load: open(rate), warm_up: short_warm_up, duration: options.step(), settle: None, drain: true };
+    let step =
+        |rate| Step { load: open(rate), warm_up: short_warm_up, duration: options.step(), settle: None, drain: true };
     for point in &options.sweep {
         let measured = session.run(&step(*point), &format!("sweep: {point:.0}/s"))?;
         let point = session.point(*point, &measured);
         session.tell(&point);
         report.sweep.push(point);
-        rate = rate.max(0.0);
     }
     if options.find_max {
         let within = if options.short { 1.2 } else { 1.06 };
@@ -251,14 +257,16 @@ fn drive(options: &Options, session: &mut Session<'_>, report: &mut Report) -> R
     if !options.sweep.is_empty() {
         // The run's own figures are those at the highest rate that was held.
         let held = report.sweep.iter().filter(|point| point.held).map(|point| point.rate);
-        rate = held.fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |best| best.max(rate)))).unwrap_or(rate);
+        rate =
+            held.fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |best| best.max(rate)))).unwrap_or(rate);
     }
     if options.soak && options.find_max {
         rate *= BELOW_MAXIMUM;
     }
     let load = options.closed.map_or(open(rate), |in_flight| Load::Closed { in_flight });
     // A header commits to a payment an epoch after it at the latest, the payee's shard takes it two later.
-    let settle = Duration::from_millis(u64::from(options.epoch_ms).saturating_mul(4)).saturating_add(Duration::from_secs(3));
+    let settle =
+        Duration::from_millis(u64::from(options.epoch_ms).saturating_mul(4)).saturating_add(Duration::from_secs(3));
     let main = Step { load, warm_up, duration, settle: Some(settle), drain: true };
     let mut measured = session.run(&main, "measuring")?;
     if let Some(maximum) = report.maximum.filter(|_| !options.soak) {
@@ -296,7 +304,7 @@ fn overload(
     factor: f64,
 ) -> Result<Overload> {
     let load = |rate| Load::Open { rate, poisson: None };
-    let duration = if options.short { OVERLOADED / 2 } else { OVERLOADED };
+    let duration = if options.short { OVERLOADED.1 } else { OVERLOADED.0 };
     let step = Step { load: load(maximum * factor), warm_up: Duration::ZERO, duration, settle: None, drain: false };
     session.set_give_up(GIVE_UP_OVERLOADED);
     let refused_before = session.refusals();

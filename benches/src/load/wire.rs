@@ -263,10 +263,10 @@ mod tests {
             {"error":{"code":-32005,"message":"full \"now\"","data":{"kind":"overloaded","retryable":true}}},
             {"error":{"code":-32003,"message":"","data":{"kind":"seq_used","retryable":false,"details":{"a":"b"}}}},{}]}}"#;
         let refused = |kind, retryable| Some(Refused { kind, retryable });
-        let outcomes =
-            vec![None, refused("overloaded", true), refused("seq_used", false), refused("no_outcome", true)];
+        let outcomes = vec![None, refused("overloaded", true), refused("seq_used", false), refused("no_outcome", true)];
         assert_eq!(answer(text), Some((3, Answer::Outcomes(outcomes))));
-        let text = r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32005,"message":"","data":{"kind":"novel","retryable":true}}}"#;
+        let text =
+            r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32005,"message":"","data":{"kind":"novel","retryable":true}}}"#;
         assert_eq!(answer(text), Some((4, Answer::Refused(Refused { kind: "unknown_kind", retryable: true }))));
         assert_eq!(answer("{}"), None);
         assert_eq!(answer("no json"), None);

@@ -242,7 +242,8 @@ fn ready_at(line: &str) -> Option<SocketAddr> {
 
 /// The first of `count` neighbouring ports that nobody listens on, below the range that the system gives to clients where possible.
 fn free_ports(count: u16) -> Result<u16> {
-    let mut first = PORTS.start.saturating_add(u16::try_from(std::process::id() % 1_000).unwrap_or(0).saturating_mul(8));
+    let mut first =
+        PORTS.start.saturating_add(u16::try_from(std::process::id() % 1_000).unwrap_or(0).saturating_mul(8));
     while first.saturating_add(count) < PORTS.end {
         let busy = (first..first.saturating_add(count)).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_err());
         match busy {

@@ -68,7 +68,8 @@ impl Target {
         let mut found = Vec::new();
         let mut hash = None;
         for rpc in endpoints {
-            let info = client(*rpc).call::<GetNodeInfo>(&Empty {}).with_context(|| format!("asking {rpc} who it is"))?;
+            let info =
+                client(*rpc).call::<GetNodeInfo>(&Empty {}).with_context(|| format!("asking {rpc} who it is"))?;
             ensure!(*hash.get_or_insert(info.genesis_hash) == info.genesis_hash, "{rpc} is of another network");
             let shard: ShardAddress = info.shard.0.parse().with_context(|| format!("{rpc} names its shard"))?;
             found.push(Endpoint { shard: shard.index(), replica: info.replica, rpc: *rpc });
