@@ -24,6 +24,10 @@ pub trait Checker: Send + Sync {
     fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
         items.iter().all(|(key, digest, signature)| self.check(key, digest, signature))
     }
+    /// Which of them are valid, in order. The answer is that of single checks.
+    fn check_each(&self, items: &[(PublicKey, Digest, Signature)]) -> Vec<bool> {
+        items.iter().map(|(key, digest, signature)| self.check(key, digest, signature)).collect()
+    }
 }
 
 /// The real schemes.
@@ -41,6 +45,9 @@ impl Checker for RealChecker {
 
     fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
         crate::crypto::verify_batch(items)
+    }
+    fn check_each(&self, items: &[(PublicKey, Digest, Signature)]) -> Vec<bool> {
+        crate::crypto::verify_each(items)
     }
 }
 
@@ -78,5 +85,9 @@ impl Checker for CachedChecker {
 
     fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
         crate::crypto::verify_batch_cached(items, &self.keys)
+    }
+
+    fn check_each(&self, items: &[(PublicKey, Digest, Signature)]) -> Vec<bool> {
+        crate::crypto::verify_each_cached(items, &self.keys)
     }
 }
