@@ -1,9 +1,9 @@
 //! The bucket method beside dalek's sums: any digits, any number of terms, points that meet themselves in a bucket.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unsafe_code, reason = "tests")]
 
 use super::super::field::edge_tests::Draws;
 use super::super::{available, biased};
-use super::{Term, bias};
+use super::{Term, bias, decompress_all};
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -106,6 +106,30 @@ fn the_bias_carries_out_of_no_scalar() {
         assert!(biased(&beyond, width)[3] > bias(width));
         for lane in 0..64 / width {
             assert_eq!(bias(width) >> (lane * width) & ((1 << width) - 1), 1 << (width - 1));
+        }
+    }
+}
+
+/// Bytes that are no point are refused as such, in every lane and every last group: that the sum would come out wrong
+/// anyway is luck, not a check.
+#[test]
+fn no_point_is_refused_at_every_place() {
+    if !available() {
+        return;
+    }
+    let point = EdwardsPoint::mul_base(&Scalar::from(5u8)).compress().0;
+    let mut none = [0; 32];
+    none[0] = 2;
+    for count in 0..26 {
+        let mut encodings = vec![point; count];
+        // SAFETY: the processor can, as just seen.
+        let decompressed = unsafe { decompress_all(&encodings) }.unwrap();
+        assert!(decompressed.len() == count && decompressed.iter().all(|stored| *stored == decompressed[0]));
+        for place in 0..count {
+            encodings[place] = none;
+            // SAFETY: the processor can, as just seen.
+            assert!(unsafe { decompress_all(&encodings) }.is_none(), "{place} of {count}");
+            encodings[place] = point;
         }
     }
 }
