@@ -86,4 +86,8 @@ impl Checker for CachedChecker {
     fn check_all(&self, items: &[(PublicKey, Digest, Signature)]) -> bool {
         crate::crypto::verify_batch_cached(items, &self.keys)
     }
+
+    fn check_each(&self, items: &[(PublicKey, Digest, Signature)]) -> Vec<bool> {
+        crate::crypto::verify_each_cached(items, &self.keys)
+    }
 }

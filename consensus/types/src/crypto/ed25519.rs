@@ -270,16 +270,27 @@ const GROUP: usize = 32;
 /// checks, where bisection would cost log₂ n times.
 #[must_use]
 pub fn verify_each(items: &[Item]) -> Vec<bool> {
-    if verify_batch(items) {
+    each(items, verify_batch)
+}
+
+/// [`verify_each`] that looks keys up in `cache`, as [`verify_batch_cached`] does.
+#[must_use]
+pub fn verify_each_cached(items: &[Item], cache: &KeyCache) -> Vec<bool> {
+    each(items, |items| verify_batch_cached(items, cache))
+}
+
+/// `holds` of a single item is its single check.
+fn each(items: &[Item], holds: impl Fn(&[Item]) -> bool) -> Vec<bool> {
+    if holds(items) {
         return vec![true; items.len()];
     }
     let mut valid = Vec::with_capacity(items.len());
     for group in items.chunks(GROUP) {
         // The only group is the whole batch, which has just failed.
-        if group.len() < items.len() && verify_batch(group) {
+        if group.len() < items.len() && holds(group) {
             valid.extend(group.iter().map(|_| true));
         } else {
-            valid.extend(group.iter().map(|(key, digest, signature)| key.verify(&digest.0, signature)));
+            valid.extend(group.chunks(1).map(&holds));
         }
     }
     valid

@@ -97,6 +97,9 @@ fn verify_each_finds_every_false_signature() {
             assert!(!verify_batch(&items));
             let want: Vec<bool> = (0..items.len()).map(|i| i != place).collect();
             assert_eq!(verify_each(&items), want);
+            for cache in [KeyCache::new(0), KeyCache::new(4)] {
+                assert_eq!([(); 2].map(|()| verify_each_cached(&items, &cache)), [want.clone(), want.clone()]);
+            }
         }
     }
 }

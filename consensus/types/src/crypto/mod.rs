@@ -13,7 +13,9 @@ pub mod ed25519;
 pub mod poseidon;
 
 pub use babyjub::{JubPublicKey, JubSecretKey, JubSignature};
-pub use ed25519::{KeyCache, PublicKey, SecretKey, Signature, verify_batch, verify_batch_cached, verify_each};
+pub use ed25519::{
+    KeyCache, PublicKey, SecretKey, Signature, verify_batch, verify_batch_cached, verify_each, verify_each_cached,
+};
 pub use poseidon::{Field, poseidon, poseidon_many};
 
 /// BLAKE3 derive-key context: an ed25519 seed to the one that replaces it, should the first give a weak key.

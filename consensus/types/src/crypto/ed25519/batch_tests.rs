@@ -202,3 +202,74 @@ fn the_cache_is_bounded_and_true() {
     assert_eq!(cache.point(&PublicKey(none)), None);
     assert_eq!(format!("{cache:?}"), "KeyCache of 3 keys");
 }
+
+/// Fiat–Shamir: a bit changed anywhere in the batch, an item moved, left out or repeated draws all coefficients anew.
+#[test]
+fn coefficients_are_bound_to_every_byte() {
+    let drawn = |items: &[Item]| -> Vec<u128> {
+        Sum::of(items, 0).map(|sum| sum.nonces.iter().map(|(_, bits)| *bits).collect()).unwrap()
+    };
+    let items: Vec<Item> = (0..3).map(|seed| shifted(seed, 1, 2)).collect();
+    let mut seen: std::collections::BTreeSet<u128> = drawn(&items).into_iter().collect();
+    assert_eq!(seen.len(), 3);
+    let mut anew = |items: &[Item]| {
+        for bits in drawn(items) {
+            assert!(seen.insert(bits), "a coefficient that was drawn for another batch");
+        }
+    };
+    for place in 0..3 {
+        for byte in 0..128 {
+            let mut items = items.clone();
+            let (key, digest, signature) = &mut items[place];
+            match byte {
+                0..32 => key.0[byte] ^= 1,
+                32..64 => digest.0[byte - 32] ^= 1,
+                // The lowest bits of S: it stays below ℓ.
+                _ => signature.0[byte - 64] ^= 1,
+            }
+            anew(&items);
+        }
+    }
+    anew(&[items[1], items[0], items[2]]);
+    anew(&items[..2]);
+    anew(&[items[0], items[1], items[2], items[2]]);
+}
+
+/// Engines, widths and the order of the items do not change the answer; all four classes of fault, each at each place.
+#[test]
+fn faults_at_every_lane() {
+    let good: Vec<Item> = (0..19).map(|seed| shifted(seed % 13, (seed % 8) as usize, (seed / 3) as usize)).collect();
+    let mut none = [0; 32];
+    none[0] = 2;
+    for place in 0..good.len() {
+        for fault in 0..5 {
+            let mut items = good.clone();
+            let (key, digest, signature) = &mut items[place];
+            match fault {
+                0 => digest.0[31] ^= 0x80,
+                1 => signature.0[..32].copy_from_slice(&none),
+                2 => *key = PublicKey(none),
+                // S + ℓ: the same scalar, but not below ℓ.
+                3 => {
+                    let order = (-Scalar::ONE).to_bytes();
+                    let mut carry = 1;
+                    for (byte, of_order) in signature.0[32..].iter_mut().zip(order) {
+                        carry += u16::from(*byte) + u16::from(of_order);
+                        *byte = carry.to_le_bytes()[0];
+                        carry >>= 8;
+                    }
+                }
+                // −R for R.
+                _ => signature.0[31] ^= 0x80,
+            }
+            assert!(!key.verify(&digest.0, signature), "{place} {fault}");
+            for engine in engines() {
+                assert!(!holds(engine, &items, None), "{engine:?} {place} {fault}");
+                items.rotate_left(5);
+            }
+        }
+    }
+    for engine in engines() {
+        assert!(holds(engine, &good, None));
+    }
+}

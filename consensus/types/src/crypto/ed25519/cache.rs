@@ -47,3 +47,48 @@ impl fmt::Debug for KeyCache {
         write!(f, "KeyCache of {} keys", self.places.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// A point, another and no point, whose keys share their first 31 bytes: one place for all, and each gets its own.
+    #[test]
+    fn keys_that_differ_in_the_last_byte_are_not_confused() {
+        let keys: Vec<PublicKey> = (0..=0xff)
+            .map(|last| {
+                let mut bytes = [7; 32];
+                bytes[31] = last;
+                PublicKey(bytes)
+            })
+            .collect();
+        let cache = KeyCache::new(1 << 10);
+        let points = keys.iter().filter(|key| key.decompress().is_some()).count();
+        assert!((64..192).contains(&points));
+        for key in keys.iter().chain(keys.iter().rev()) {
+            assert_eq!(cache.point(key), key.decompress());
+            assert_eq!(cache.point(key), key.decompress());
+        }
+    }
+
+    /// A thread that dies with the lock in hand costs nobody anything.
+    #[test]
+    fn a_poisoned_place_is_used_on() {
+        let cache = KeyCache::new(1);
+        let [a, b] = [[1; 32], [2; 32]].map(PublicKey);
+        assert_eq!(cache.point(&a), a.decompress());
+        std::thread::scope(|scope| {
+            let died = scope.spawn(|| {
+                let _held = cache.places.first().unwrap().lock();
+                panic!("on purpose, with the lock in hand");
+            });
+            assert!(died.join().is_err());
+        });
+        assert!(cache.places.first().unwrap().is_poisoned());
+        for key in [&a, &b, &a, &b] {
+            assert_eq!(cache.point(key), key.decompress());
+        }
+    }
+}

@@ -1,17 +1,23 @@
 //! Eight elements of the field mod p = 2²⁵⁵ − 19 side by side, one a lane, by AVX-512's 52-bit multiply-add (IFMA).
 //!
-//! An element is five limbs of 51 bits. *Invariant:* every limb of a [`Field`] is below 2⁵¹ + 2¹⁵; it is what
-//! [`reduce`] leaves of limbs below 2⁶¹, so a limb always fits the 52 bits that the multiplier reads, and two of them
-//! added do not: sums and differences are reduced too.
+//! An element is five limbs of 51 bits. *Invariant:* every limb of a [`Field`] is at most [`LIMB_MAX`], below 2⁵¹ + 2¹⁵; it
+//! is what [`reduce`] leaves of limbs up to [`WIDE_MAX`], below 2⁶¹. So a limb always fits the 52 bits that the multiplier
+//! reads, and two of them added do not: sums and differences are reduced too.
 //!
-//! Bounds in a product: 5 low halves below 2⁵² and twice 5 high halves below 2⁵¹ make a column below 2⁵⁵; folding adds
-//! 19 times another one: below 2⁶⁰.
+//! | operation | limbs in, below | before [`reduce`], below | why |
+//! | --- | --- | --- | --- |
+//! | `add` | 2⁵¹ + 2¹⁵ | 2⁵² + 2¹⁶ | |
+//! | `sub` | 2⁵¹ + 2¹⁵ | 2⁵³ | 2p is added first: each of its limbs is at least 2⁵² − 38, so nothing falls below 0 |
+//! | `mul`, `square` | 2⁵¹ + 2¹⁵ | 2⁶⁰ | 5 low halves below 2⁵² and twice 5 high ones below 2⁵⁰ + 2¹⁶ make a column below 2⁵⁵; 19 times another is added |
+//! | `canonical` | 2⁶¹ | | reduced, the value is below 2p: p is taken off once or not at all |
+//!
+//! The constants below prove the table when they are compiled; tests look at the limbs themselves.
 
 use core::arch::x86_64::{
-    __m512i, __mmask8, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_loadu_si512,
-    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_blend_epi64, _mm512_or_si512, _mm512_set1_epi64,
-    _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi64,
-    _mm512_test_epi64_mask,
+    __m512i, __mmask8, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_cmple_epu64_mask,
+    _mm512_loadu_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_blend_epi64, _mm512_or_si512,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
+    _mm512_sub_epi64, _mm512_test_epi64_mask,
 };
 
 /// Bits of a limb.
@@ -19,6 +25,55 @@ const BITS: u32 = 51;
 const MASK: u64 = (1 << BITS) - 1;
 /// Limbs of 2p, above every limb of an element: what a difference is lifted by.
 const TWICE_P: [u64; 5] = [2 * (MASK - 18), 2 * MASK, 2 * MASK, 2 * MASK, 2 * MASK];
+
+/// The greatest limb of an element.
+const LIMB_MAX: u64 = MASK + (1 << 15);
+/// The greatest limb that [`reduce`] takes.
+const WIDE_MAX: u64 = (1 << 61) - 1;
+
+/// The table of the module head. A constant that leaves 64 bits does not compile, nor does one that fails an assertion.
+const _: () = {
+    // What the multiplier reads.
+    assert!(LIMB_MAX < 1 << 52);
+    // `reduce`: its own factor is read whole, and it keeps the invariant.
+    let carry = WIDE_MAX >> BITS;
+    let (first, other) = (MASK + 19 * carry, MASK + carry);
+    assert!(19 * carry < 1 << 52 && first <= LIMB_MAX && other <= LIMB_MAX);
+    // `add`, and `sub`, which never borrows; what it adds is 2p = 2²⁵⁶ − 38.
+    assert!(2 * LIMB_MAX <= WIDE_MAX);
+    assert!(TWICE_P[0] + 38 == 1 << 52);
+    let mut k = 0;
+    while k < 5 {
+        assert!(TWICE_P[k] >= LIMB_MAX && LIMB_MAX + TWICE_P[k] <= WIDE_MAX);
+        assert!(k == 0 || TWICE_P[k] + 2 == 1 << 52);
+        k += 1;
+    }
+    // `mul`: column k has so many low halves as pairs of limbs make k, and twice the high halves of those that make
+    // k − 1. `square` counts the same halves otherwise.
+    let low = (1 << 52) - 1;
+    let high = ((LIMB_MAX as u128 * LIMB_MAX as u128) >> 52) as u64;
+    let pairs = [1, 2, 3, 4, 5, 4, 3, 2, 1, 0];
+    let mut columns = [0; 10];
+    k = 0;
+    while k < 10 {
+        columns[k] = low * pairs[k] + if k > 0 { 2 * high * pairs[k - 1] } else { 0 };
+        assert!(columns[k] < 1 << 55);
+        k += 1;
+    }
+    k = 0;
+    while k < 5 {
+        assert!(columns[k] + 19 * columns[k + 5] < 1 << 60);
+        k += 1;
+    }
+    // `canonical`: the carry out of value + 19 is 0 or 1, as the greatest limbs have the greatest.
+    let mut out = (first + 19) >> BITS;
+    k = 1;
+    while k < 5 {
+        out = (other + out) >> BITS;
+        k += 1;
+    }
+    assert!(out == 1);
+};
 
 /// One element, as constants and memory hold it.
 pub(super) type Limbs = [u64; 5];
@@ -52,10 +107,22 @@ fn splat(word: u64) -> __m512i {
     _mm512_set1_epi64(word.cast_signed())
 }
 
-/// Carries once, all limbs at the same time; 2²⁵⁵ comes back as 19. `limbs`: below 2⁶¹.
+/// Looks at a bound in tests and debug builds.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn assert_at_most(limbs: &[__m512i; 5], most: u64) {
+    if cfg!(any(test, debug_assertions)) {
+        for limb in limbs {
+            assert!(_mm512_cmple_epu64_mask(*limb, splat(most)) == 0xff, "a limb above {most:#x}");
+        }
+    }
+}
+
+/// Carries once, all limbs at the same time; 2²⁵⁵ comes back as 19. `limbs`: up to [`WIDE_MAX`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn reduce(limbs: [__m512i; 5]) -> Field {
+    assert_at_most(&limbs, WIDE_MAX);
     let mut carry = limbs;
     let mut kept = limbs;
     for k in 0..5 {
@@ -92,16 +159,18 @@ fn fold(low: [__m512i; 9], high: [__m512i; 9]) -> Field {
 }
 
 impl Field {
-    /// The same element in every lane; its limbs below 2⁵¹.
+    /// The same element in every lane; its limbs up to [`LIMB_MAX`].
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn splat(limbs: &Limbs) -> Field {
-        Field([splat(limbs[0]), splat(limbs[1]), splat(limbs[2]), splat(limbs[3]), splat(limbs[4])])
+        Field::from_limbs([splat(limbs[0]), splat(limbs[1]), splat(limbs[2]), splat(limbs[3]), splat(limbs[4])])
     }
 
     /// Eight vectors of one limb each, as [`Field::limbs`] gave them.
     #[inline]
+    #[target_feature(enable = "avx512f")]
     pub(super) fn from_limbs(limbs: [__m512i; 5]) -> Field {
+        assert_at_most(&limbs, LIMB_MAX);
         Field(limbs)
     }
 
@@ -111,7 +180,8 @@ impl Field {
         self.0
     }
 
-    /// Eight integers below 2²⁵⁵ (bit 255 is dropped), little endian, `bytes[i]` into lane i.
+    /// Eight integers below 2²⁵⁵ (bit 255 is dropped), little endian, `bytes[i]` into lane i. Limbs below 2⁵¹, the value
+    /// not below p where the bytes are not.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn from_bytes(bytes: &[[u8; 32]; 8]) -> Field {
@@ -148,6 +218,7 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn sub(&self, other: &Field) -> Field {
+        assert_at_most(&other.0, LIMB_MAX);
         let mut limbs = self.0;
         for k in 0..5 {
             limbs[k] = _mm512_sub_epi64(_mm512_add_epi64(limbs[k], splat(TWICE_P[k])), other.0[k]);
@@ -158,6 +229,8 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn mul(&self, other: &Field) -> Field {
+        assert_at_most(&self.0, LIMB_MAX);
+        assert_at_most(&other.0, LIMB_MAX);
         let mut low = [_mm512_setzero_si512(); 9];
         let mut high = low;
         for i in 0..5 {
@@ -173,6 +246,7 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn square(&self) -> Field {
+        assert_at_most(&self.0, LIMB_MAX);
         let mut low = [_mm512_setzero_si512(); 9];
         let mut high = low;
         for i in 0..5 {
@@ -272,4 +346,8 @@ pub(super) fn pow_p58(x: &Field) -> Field {
 
 #[cfg(test)]
 #[path = "field_tests.rs"]
-mod tests;
+pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "field_edge_tests.rs"]
+pub(super) mod edge_tests;

@@ -55,7 +55,7 @@ fn value(limbs: &Limbs) -> Wide {
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn of_lanes(lanes: &[Limbs; 8]) -> Field {
+pub(in super::super) fn of_lanes(lanes: &[Limbs; 8]) -> Field {
     let mut rows = [[0; 8]; 5];
     for (lane, limbs) in lanes.iter().enumerate() {
         for k in 0..5 {
@@ -66,7 +66,7 @@ fn of_lanes(lanes: &[Limbs; 8]) -> Field {
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn to_lanes(limbs: [__m512i; 5]) -> [Limbs; 8] {
+pub(in super::super) fn to_lanes(limbs: [__m512i; 5]) -> [Limbs; 8] {
     let mut lanes = [[0; 5]; 8];
     for k in 0..5 {
         let mut row = [0; 8];

@@ -225,9 +225,16 @@ impl Extended {
     }
 
     /// In which lanes the point is the neutral one: x = 0 and y = 1, so X = 0 and Y = Z.
+    ///
+    /// Z = 0 is no point, and no sum of points leads to it. Four zeros would stay zeros through every formula above and
+    /// pass here in the end, so they are refused: arithmetic gone wrong is to say no.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn is_neutral(&self) -> __mmask8 {
-        self.x.is_zero() & self.y.sub(&self.z).is_zero()
+        self.x.is_zero() & self.y.sub(&self.z).is_zero() & !self.z.is_zero()
     }
 }
+
+#[cfg(test)]
+#[path = "point_tests.rs"]
+mod tests;

@@ -115,3 +115,7 @@ pub(in super::super) fn is_small<const WIDTH: u32>(long: &[Term<4>], short: &[Te
     }
     sum.double(3).is_neutral() & 1 == 1
 }
+
+#[cfg(test)]
+#[path = "sum_tests.rs"]
+mod tests;
