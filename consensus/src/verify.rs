@@ -236,11 +236,12 @@ impl Gate {
         self.one(header.gateway, header.digest(), batch.signature, "batch")?;
         let items: Vec<Item> =
             batch.payments.iter().map(|p| (p.payment.payer, p.payment.id().0, p.signature)).collect();
-        if self.checker.check_all(&items) {
+        // The gateway has signed for this content: a false signature convicts it.
+        let valid = self.checker.check_each(&items);
+        let bad = valid.iter().position(|valid| !valid);
+        if bad.is_none() {
             return Ok(());
         }
-        // The gateway has signed for this content: find the payment that convicts it.
-        let bad = items.iter().position(|(key, digest, signature)| !self.checker.check(key, digest, signature));
         let leaves: Vec<Digest> = batch.payments.iter().map(SignedPayment::leaf).collect();
         let evidence = bad.and_then(|index| {
             Some(Evidence::BadPayment(Box::new(BadPayment {

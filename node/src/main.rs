@@ -39,6 +39,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = smt_types::crypto::cpu::check() {
+        return wrong(&error.to_string());
+    }
     let cli = Cli::parse();
     let log = cli.log.as_deref();
     match cli.command {

@@ -43,7 +43,11 @@ impl<L: Ledger> Replica<L> {
         if known.is_some() {
             let voted = self.certify.batches.get(&digest).is_none_or(|state| state.voted);
             if voted && !planted(Bug::RecomputeVote) {
-                self.answer_again(cx, gateway, &digest);
+                // Only its gateway asks by sending it. Two batches with one payment, each passed on to the other's gateway
+                // as the reason for a refusal, would be answered with one another for ever.
+                if from.replica == gateway.replica {
+                    self.answer_again(cx, gateway, &digest);
+                }
                 return;
             }
         }
