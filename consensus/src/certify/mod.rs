@@ -55,6 +55,8 @@ pub(crate) struct BatchState {
     pub(crate) returned: bool,
     /// How often this batch was sent again.
     pub(crate) resent: u32,
+    /// When its gateway was last sent the certificates because of which a repeated batch is refused.
+    pub(crate) reasons_at: u64,
 }
 
 impl BatchState {
@@ -79,6 +81,7 @@ impl BatchState {
             sent: Bitmap::zeros(count),
             returned: false,
             resent: 0,
+            reasons_at: 0,
         }
     }
 

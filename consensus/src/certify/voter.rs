@@ -43,8 +43,7 @@ impl<L: Ledger> Replica<L> {
         if known.is_some() {
             let voted = self.certify.batches.get(&digest).is_none_or(|state| state.voted);
             if voted && !planted(Bug::RecomputeVote) {
-                // Only its gateway asks by sending it. Two batches with one payment, each passed on to the other's gateway
-                // as the reason for a refusal, would be answered with one another for ever.
+                // Only its gateway asks by sending it.
                 if from.replica == gateway.replica {
                     self.answer_again(cx, gateway, &digest);
                 }
@@ -152,7 +151,7 @@ impl<L: Ledger> Replica<L> {
             state.voted = true;
             state.votes.insert(vote.replica, part);
         }
-        let held: Vec<Digest> = self.certificates_for(&digest, &advice);
+        let held: Vec<Digest> = self.certificates_for(&digest, &advice, gateway);
         if gateway != self.me() {
             cx.out(Effect::Send(gateway, Message::Vote(Box::new(vote), Bounded::truncated(advice))));
             for other in held {
@@ -238,14 +237,18 @@ impl<L: Ledger> Replica<L> {
         stored.or_else(|| entry.rival.as_deref().filter(|p| p.payment.id() != *id).cloned())
     }
 
-    /// Batches whose certificates answer the bits refused as certified.
-    fn certificates_for(&self, digest: &Digest, advice: &[(u16, Refusal)]) -> Vec<Digest> {
+    /// Batches whose certificates answer the bits refused as certified, but for payments that `to` is known to have applied.
+    fn certificates_for(&self, digest: &Digest, advice: &[(u16, Refusal)], to: NodeId) -> Vec<Digest> {
         let Some(state) = self.certify.batches.get(digest) else { return Vec::new() };
         let mut found: Vec<Digest> = advice
             .iter()
             .filter(|(_, refusal)| matches!(refusal, Refusal::Certified))
             .filter_map(|(index, _)| state.item(*index))
             .filter_map(|(_, id, slot)| self.certified_place(&slot, &id))
+            .filter(|(digest, index)| {
+                let applied = self.certify.batches.get(digest).and_then(|state| state.applied.get(&to.replica));
+                applied.is_none_or(|record| !record.bits.get(*index))
+            })
             .map(|(digest, _)| digest)
             .collect();
         found.sort_unstable();
@@ -278,7 +281,15 @@ impl<L: Ledger> Replica<L> {
                 true => self.judge(digest).1.into_iter().filter(|(index, _)| !vote.bits.get(*index)).collect(),
                 false => Vec::new(),
             };
-            let held = self.certificates_for(digest, &advice);
+            // Two batches with one payment, each the reason why the other was refused, would be answered with one another
+            // for ever, as fast as the network carries them.
+            let again = self.params.ask_us / 2;
+            let due = self.certify.batches.get_mut(digest).is_some_and(|state| {
+                let due = cx.now >= state.reasons_at.saturating_add(again);
+                state.reasons_at = if due { cx.now } else { state.reasons_at };
+                due
+            });
+            let held = if due { self.certificates_for(digest, &advice, gateway) } else { Vec::new() };
             cx.out(Effect::Send(gateway, Message::Vote(Box::new(vote), Bounded::truncated(advice))));
             for other in held {
                 self.send_certificate(cx, gateway, &other);
