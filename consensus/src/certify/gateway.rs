@@ -14,6 +14,9 @@ use smt_types::{Address, Amount, Bounded, Digest, PaymentId, SignedPayment, Slot
 /// How often a batch or its certificate is sent again to those who have not answered; then the cut catches them up.
 const RESENDS: u32 = 8;
 
+/// Payments a second beyond which a batch waits no longer than for these.
+const RATE_MAX: u64 = 2_000;
+
 /// Payments of one batch asked for one by one at a time: each answer may be a whole batch.
 const LOCKS_ASKED_MAX: usize = 8;
 
@@ -105,6 +108,7 @@ impl<L: Ledger> Replica<L> {
         }
         let pending =
             Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client };
+        self.certify.pool.arrivals.count(cx.now);
         let until = cx.now.saturating_add(self.params.hold_us);
         if self.certify.pool.first_wait().is_none() {
             self.timers.insert((until, Timer::Waits));
@@ -119,12 +123,15 @@ impl<L: Ledger> Replica<L> {
             return;
         }
         if self.certify.flush_at.is_none() {
-            // The more batches are in no cut yet, the longer a batch waits to be filled: thin batches use up the share.
+            // The more payments come in, the longer a batch waits to be filled; and the more batches are in no cut yet:
+            // thin batches use up the share.
+            let rate = self.certify.pool.arrivals.per_second().min(RATE_MAX);
+            let by_rate = self.params.batch_delay_us.saturating_mul(rate) / 100;
             let live = self.certify.load.get(&self.me().replica).map_or(0, |load| load.batches);
             let share = smt_types::report::MAX_CUT_BATCHES.checked_div(self.committee.size()).unwrap_or(1).max(1);
             let stretch = live.saturating_mul(32).checked_div(share).and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
-            let wait = self.params.batch_delay_us.saturating_mul(stretch.saturating_add(1));
-            let at = cx.now.saturating_add(wait);
+            let by_share = self.params.batch_delay_us.saturating_mul(stretch);
+            let at = cx.now.saturating_add(by_rate.max(by_share));
             self.certify.flush_at = Some(at);
             self.timers.insert((at, Timer::Flush));
         }

@@ -33,9 +33,42 @@ impl Queue {
     }
 }
 
+/// Length of the windows in which arrivals are counted, microseconds.
+const WINDOW_US: u64 = 100_000;
+
+/// How many payments come in a second, as the last few tenths of a second show it.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// Number of the window that is being counted.
+    window: u64,
+    counted: u64,
+    /// Payments a second before it.
+    rate: u64,
+}
+
+impl Arrivals {
+    /// One payment has come in.
+    pub(crate) fn count(&mut self, now: u64) {
+        let window = now / WINDOW_US;
+        if window != self.window {
+            // Half of what was known, half of what is new; windows in which nothing came halve it each.
+            let gone = u32::try_from(window.saturating_sub(self.window).saturating_sub(1)).unwrap_or(u32::MAX);
+            let seen = self.counted.saturating_mul(1_000_000 / WINDOW_US);
+            self.rate = (self.rate.saturating_add(seen) / 2).checked_shr(gone).unwrap_or(0);
+            (self.window, self.counted) = (window, 0);
+        }
+        self.counted = self.counted.saturating_add(1);
+    }
+
+    pub(crate) fn per_second(&self) -> u64 {
+        self.rate
+    }
+}
+
 /// The queue of one gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
+    pub(crate) arrivals: Arrivals,
     payers: Table<Address, Queue>,
     payments: usize,
     /// Payers to look at, in the order in which they turned up: nobody is overtaken because of an address.
