@@ -8,7 +8,9 @@ use smt_types::header::CertifiedHeader;
 use smt_types::message::MAX_MESSAGE_BYTES;
 use smt_types::report::Report;
 use smt_types::vote::{Applied, Certificate, Vote};
-use smt_types::{Address, BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress, View};
+use smt_types::{
+    Address, BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress, View,
+};
 
 /// Key of an epoch: big endian, so that key order is epoch order.
 #[must_use]

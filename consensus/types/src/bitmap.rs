@@ -105,7 +105,7 @@ impl Bitmap {
             1..=31 => planes.iter().map(enough).collect(),
             _ => vec![0; planes.len()],
         };
-        if let Some(last) = bytes.last_mut().filter(|_| count % 8 != 0) {
+        if let Some(last) = bytes.last_mut().filter(|_| !count.is_multiple_of(8)) {
             *last &= (1u8 << (count % 8)).wrapping_sub(1);
         }
         Bitmap { count, bytes }

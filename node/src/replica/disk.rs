@@ -14,7 +14,7 @@ struct Pending {
     /// By key and by range.
     ordered: BTreeMap<Column, Rows>,
     /// By key alone: one row or more a payment, so order would cost more than everything else here.
-    points: HashMap<Column, HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    points: BTreeMap<Column, HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>>,
     /// Not at all: what the core writes for queries and for the next start.
     blind: Vec<Write>,
     any: bool,
@@ -42,7 +42,8 @@ impl Pending {
     /// Everything, as one write set.
     fn into_set(self) -> WriteSet {
         let mut set = WriteSet::new();
-        let ordered = self.ordered.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
+        let ordered =
+            self.ordered.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
         let points = self.points.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
         let blind = self.blind.into_iter().map(|write| (write.column, (write.key, write.value)));
         for (column, (key, value)) in ordered.chain(points).chain(blind) {

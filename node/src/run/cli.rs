@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Block cache and write buffers of the store, bytes.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 192 << 20;
 /// The part of it that unflushed writes may take.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 128 << 20;
 
 /// How often it is looked whether the replica still runs.
 const LOOK: Duration = Duration::from_millis(500);

@@ -4,17 +4,12 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLe
 
 const MIB: usize = 1024 * 1024;
 
-/// Largest write buffer of one store, in bytes.
-const WRITE_BUFFER_BYTES_MAX: usize = 8 * MIB;
+/// Largest write buffer of one store, in bytes: a quarter of the budget, and not above this.
+const WRITE_BUFFER_BYTES_MAX: usize = 32 * MIB;
 
-/// Bytes of log after which the oldest data is flushed, so that a restart replays a bounded log.
-const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
-
-/// Size of one table file, in bytes.
-const TABLE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Bytes in level 1; each further level holds ten times as much.
-const LEVEL_1_BYTES: u64 = 32 * 1024 * 1024;
+/// Write buffers' worth of log after which the oldest data is flushed, so that a restart replays a bounded log; level 1 is
+/// as large, each further level ten times as large.
+const LOG_BUFFERS: u64 = 4;
 
 /// Shared by all stores of a process: one block cache and one budget for write buffers, the latter charged to the former, so that
 /// `cache_bytes` bounds both together. The background threads are shared too: RocksDB keeps one pool per process.
@@ -71,18 +66,23 @@ impl StoreContext {
         options.set_track_and_verify_wals_in_manifest(true);
 
         // Memory and descriptors, for up to a hundred stores in a process.
-        let write_buffer = self.write_buffer_bytes.clamp(64 * 1024, WRITE_BUFFER_BYTES_MAX);
+        let write_buffer = (self.write_buffer_bytes / 4).clamp(64 * 1024, WRITE_BUFFER_BYTES_MAX);
+        let table_bytes = u64::try_from(write_buffer).unwrap_or(u64::MAX);
+        let log_bytes = table_bytes.saturating_mul(LOG_BUFFERS);
         options.set_write_buffer_size(write_buffer);
         options.set_max_write_buffer_number(2);
         options.set_arena_block_size(64 * 1024);
-        options.set_max_total_wal_size(LOG_BYTES_MAX);
-        options.set_target_file_size_base(TABLE_BYTES);
-        options.set_max_bytes_for_level_base(LEVEL_1_BYTES);
+        options.set_max_total_wal_size(log_bytes);
+        options.set_target_file_size_base(table_bytes);
+        options.set_max_bytes_for_level_base(log_bytes);
         options.set_max_open_files(32);
         options.set_table_cache_num_shard_bits(1);
         options.set_max_background_jobs(2);
         options.set_skip_stats_update_on_db_open(true);
-        options.set_compression_type(DBCompressionType::Lz4);
+        // Most of what is new is hashes, keys and signatures, and soon written again: compressed once it has settled.
+        let none = DBCompressionType::None;
+        let settled = DBCompressionType::Lz4;
+        options.set_compression_per_level(&[none, none, settled, settled, settled, settled, settled]);
 
         // Files beside the data. Without a limit the manifest grows to 1 GiB.
         options.set_max_manifest_file_size(4 * MIB);
