@@ -128,7 +128,7 @@ fn answer(text: &str, out: &UnboundedSender<String>, subscribers: &Subscribers) 
         return;
     }
     let payments = call["params"]["payments"].as_array().unwrap();
-    if id % REFUSED == 0 {
+    if id.is_multiple_of(REFUSED) {
         let refused = r#"{"error":{"code":-32005,"message":"full","data":{"kind":"overloaded","retryable":true}}}"#;
         let outcomes = vec![refused; payments.len()].join(",");
         out.send(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"outcomes":[{outcomes}]}}}}"#)).unwrap();

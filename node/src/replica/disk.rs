@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type Points = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>;
 
 /// Writes of the present burst, by how the core may read them again.
 #[derive(Debug, Default)]
@@ -14,7 +15,7 @@ struct Pending {
     /// By key and by range.
     ordered: BTreeMap<Column, Rows>,
     /// By key alone: one row or more a payment, so order would cost more than everything else here.
-    points: BTreeMap<Column, HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::RandomState>>,
+    points: BTreeMap<Column, Points>,
     /// Not at all: what the core writes for queries and for the next start.
     blind: Vec<Write>,
     any: bool,

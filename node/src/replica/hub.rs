@@ -162,11 +162,9 @@ impl Hub {
     /// [`Self::flush`].
     pub fn tell(&self, event: &Event) {
         match event {
-            Event::Stages { stage, epoch, payments, .. } => {
-                if self.is_wanted(core_stage(*stage)) {
-                    let ids: Vec<PaymentId> = payments.iter().map(|(id, _)| *id).collect();
-                    self.tell_stages(*stage, *epoch, &ids);
-                }
+            Event::Stages { stage, epoch, payments, .. } if self.is_wanted(core_stage(*stage)) => {
+                let ids: Vec<PaymentId> = payments.iter().map(|(id, _)| *id).collect();
+                self.tell_stages(*stage, *epoch, &ids);
             }
             Event::Credited { id, epoch, .. } => self.gather(Stage::Credited, Some(*epoch), *id),
             Event::Incoming { id, .. } => self.gather(Stage::Incoming, None, *id),

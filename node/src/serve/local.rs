@@ -121,27 +121,27 @@ impl Local {
 
     /// Answers a forwarded call.
     pub(crate) async fn dispatch(&self, call: Call) -> Result<Box<RawValue>, RpcError> {
-        fn params<P: DeserializeOwned>(text: Box<RawValue>) -> Result<P, RpcError> {
+        fn params<P: DeserializeOwned>(text: &RawValue) -> Result<P, RpcError> {
             serde_json::from_str(text.get()).map_err(|error| RpcError::new(ErrorKind::InvalidParams, error.to_string()))
         }
         fn reply<R: Serialize>(reply: &R) -> Result<Box<RawValue>, RpcError> {
             to_raw_value(reply).map_err(|error| RpcError::new(ErrorKind::Internal, error.to_string()))
         }
         match call.method.as_str() {
-            "smt_submitTransactions" => reply(&self.submit_forwarded(params(call.params)?).await?),
-            "smt_getAccount" => reply(&self.account(params(call.params)?).await?),
-            "smt_getAccountHistory" => reply(&self.account_history(&params(call.params)?)?),
-            "smt_getTransaction" => reply(&self.transaction(&params::<schema::ById>(call.params)?.id.into()).await?),
-            "smt_getReceipt" => reply(&self.receipt(&params::<schema::ById>(call.params)?.id.into()).await?),
-            "smt_getProof" => reply(&self.proof(params(call.params)?).await?),
-            "smt_getSnapshot" => reply(&self.snapshot(&params(call.params)?)?),
-            "smt_faucet" => reply(&self.faucet(params(call.params)?).await?),
+            "smt_submitTransactions" => reply(&self.submit_forwarded(params(&call.params)?).await?),
+            "smt_getAccount" => reply(&self.account(params(&call.params)?).await?),
+            "smt_getAccountHistory" => reply(&self.account_history(&params(&call.params)?)?),
+            "smt_getTransaction" => reply(&self.transaction(&params::<schema::ById>(&call.params)?.id.into()).await?),
+            "smt_getReceipt" => reply(&self.receipt(&params::<schema::ById>(&call.params)?.id.into()).await?),
+            "smt_getProof" => reply(&self.proof(params(&call.params)?).await?),
+            "smt_getSnapshot" => reply(&self.snapshot(&params(&call.params)?)?),
+            "smt_faucet" => reply(&self.faucet(params(&call.params)?).await?),
             CREDITED => {
-                let id: PaymentId = params::<Hex32>(call.params)?.into();
+                let id: PaymentId = params::<Hex32>(&call.params)?.into();
                 reply(&self.credited_epoch(&id).map(|epoch| epoch.0))
             }
             RECEIPTS => {
-                let asked = params::<schema::ByIds>(call.params)?;
+                let asked = params::<schema::ByIds>(&call.params)?;
                 asked.check().map_err(|text| RpcError::new(ErrorKind::InvalidParams, text))?;
                 let wanted: Vec<_> = asked.ids.into_iter().map(|id| Wanted { id: id.into(), slot: None }).collect();
                 let receipts = self.receipts(&wanted).await.into_iter();
@@ -149,7 +149,7 @@ impl Local {
                 reply(&bytes.collect::<Vec<_>>())
             }
             WAIT_CREDITED => {
-                let wish = params::<WaitCredited>(call.params)?;
+                let wish = params::<WaitCredited>(&call.params)?;
                 if wish.ids.len() > schema::IDS_PER_CALL_MAX {
                     return Err(RpcError::new(ErrorKind::InvalidParams, "too many ids"));
                 }
