@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Certified payments a second, and their latencies.
     Tps(Box<Options>),
+    /// What the protocol itself costs: three replicas on one thread, without sockets and disk.
+    Core(smt_bench::in_memory::Options),
     /// The ratios of runs: pairs of JSON files, B over A, medians over the pairs.
     Compare {
         /// A B [A B …]
@@ -40,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tps(options) => on_a_thread(*options),
+        Command::Core(options) => in_memory(&options),
         Command::Compare { files } => compare(&files),
         Command::Html { json, html } => page(&json, &html),
     };
@@ -67,6 +70,15 @@ fn tps(options: &Options) -> Result<ExitCode> {
     }
     print!("{}", report::terminal::text(&outcome));
     Ok(if sound(&outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn in_memory(options: &smt_bench::in_memory::Options) -> Result<ExitCode> {
+    let figures = smt_bench::in_memory::run(options)?;
+    if let Some(path) = &options.json {
+        report::json::save(path, &serde_json::to_string_pretty(&figures)?)?;
+    }
+    print!("{}", figures.text());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn sound(outcome: &Outcome) -> bool {

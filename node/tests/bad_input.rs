@@ -435,10 +435,10 @@ fn store_of_a_newer_version() {
     let kept = Kept::new();
     let file = kept.replica(1).join("store").join("VERSION");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("version 1", "version 2")).unwrap();
+    fs::write(&file, text.replace("version 2", "version 3")).unwrap();
     let (code, error) = refused_on(kept.dir.path());
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("has format 2, this program reads up to format 1"), "{error}");
+    assert!(error.contains("has format 3, this program reads up to format 2"), "{error}");
     fs::write(&file, text).unwrap();
     kept.check();
 }

@@ -148,7 +148,7 @@ fn a_newer_format_is_refused_with_both_numbers() {
     let error = open(dir.path()).unwrap_err();
     let named = matches!(error, StoreError::Newer { found: 7, supported, .. } if supported == FORMAT_VERSION);
     assert!(named, "{error}");
-    assert!(error.to_string().contains("format 7") && error.to_string().contains("format 1"));
+    assert!(error.to_string().contains("format 7") && error.to_string().contains("format 2"));
     fs::write(&path, text).unwrap();
     open(dir.path()).unwrap();
 }
