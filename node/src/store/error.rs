@@ -27,6 +27,16 @@ pub enum StoreError {
         /// Newest format this program reads.
         supported: u32,
     },
+    /// A format that was never released.
+    #[error("store {} has format {found}, which only unreleased versions wrote; this program reads format {supported}", dir.display())]
+    Older {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The one this program reads.
+        supported: u32,
+    },
     /// The store belongs to another replica or network.
     #[error("store {} belongs to {found}, not to {expected}", dir.display())]
     Identity {

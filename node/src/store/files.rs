@@ -114,13 +114,16 @@ pub(super) fn read_header(dir: &Path, identity: &[u8]) -> Result<Option<Header>,
     if found > FORMAT_VERSION {
         return Err(StoreError::Newer { dir: dir.to_path_buf(), found, supported: FORMAT_VERSION });
     }
+    if found < FORMAT_VERSION {
+        return Err(StoreError::Older { dir: dir.to_path_buf(), found, supported: FORMAT_VERSION });
+    }
     let kept = lines
         .next()
         .and_then(|line| line.strip_prefix("identity "))
         .filter(|kept| kept.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
         .ok_or_else(|| corrupt("no identity"))?;
     let mark = lines.next().and_then(|line| parse_mark(line.strip_prefix("mark ")?));
-    let (1, Some(mark), Some("end"), None) = (found, mark, lines.next(), lines.next()) else {
+    let (FORMAT_VERSION, Some(mark), Some("end"), None) = (found, mark, lines.next(), lines.next()) else {
         return Err(corrupt("cut short or altered"));
     };
     let expected = to_hex(identity);
