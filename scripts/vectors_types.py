@@ -45,6 +45,7 @@ DOMAINS = {
     "TransactionKey": "transaction key",
     "EpochTransactions": "epoch transactions",
     "History": "history root",
+    "CutPlan": "cut plan",
     "Committee": "committee",
     "Possession": "key possession",
     "GenesisFile": "genesis file",
