@@ -331,8 +331,8 @@ fn overload(
 
 /// The checkout's commit, `+dirty` if files differ from it.
 fn commit() -> String {
-    // The script knows it, from whatever directory it was called.
-    if let Ok(named) = std::env::var("SMT_BENCH_COMMIT")
+    // The script knows it, from whatever directory it was called. No `SMT_` name: replicas refuse those they do not know.
+    if let Ok(named) = std::env::var("BENCH_COMMIT")
         && !named.is_empty()
     {
         return named;
