@@ -13,6 +13,9 @@ use tracing::{debug, warn};
 /// Headers remembered as seen, so that the same one is not checked twice.
 const SEEN_MAX: usize = 4096;
 
+/// Payments from which a batch's check keeps a worker of the runtime so long that its other tasks move elsewhere.
+const MANY: usize = 64;
+
 /// Who answers forwarded requests of clients.
 pub(crate) type Answerer = Arc<dyn Fn(Forwarded) + Send + Sync>;
 
@@ -65,7 +68,13 @@ fn decode(from: NodeId, body: &[u8]) -> Option<Message> {
 /// Checks a message and hands it to the core; false if the core has ended.
 async fn take(handle: &ReplicaHandle, from: NodeId, message: Message) -> bool {
     let kind = message.kind();
-    let checked = tokio::task::block_in_place(|| handle.gate.message(from, message));
+    // Handing this worker's other tasks to another thread costs more than the few signatures of most messages.
+    let checked = match &message {
+        Message::Batch(batch) if batch.payments.len() >= MANY => {
+            tokio::task::block_in_place(|| handle.gate.message(from, message))
+        }
+        _ => handle.gate.message(from, message),
+    };
     let job = match checked {
         Ok(message) => Job::Message(from, Box::new(message)),
         Err(Refused::Convicts(evidence)) => {
