@@ -239,8 +239,8 @@ pub async fn start(
         _ => None,
     };
     let status = Arc::new(Mutex::new(Status { epoch: replica.decided().0, not_voting, ..Status::default() }));
-    let verifier =
-        Verifier::start(node, gate.clone(), jobs.clone()).map_err(|source| StartError::Thread { node, source })?;
+    let verifier = Verifier::start(node, gate.clone(), jobs.clone(), from.params.hold_max)
+        .map_err(|source| StartError::Thread { node, source })?;
     let handle = Arc::new(ReplicaHandle {
         node,
         jobs,
@@ -263,6 +263,7 @@ pub async fn start(
         clock: from.clock,
         status,
         replies: Replies::default(),
+        held: handle.verifier.held(),
         questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()

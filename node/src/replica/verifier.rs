@@ -40,6 +40,20 @@ struct Gauge {
     waiting: AtomicUsize,
     /// Of these, not checked yet.
     unchecked: AtomicUsize,
+    /// In the core's queue, as the core last said; it takes no more than `held_max`.
+    held: AtomicUsize,
+    held_max: usize,
+}
+
+/// The core's end of the gauge.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<Gauge>);
+
+impl Held {
+    /// So many payments are in the core's queue.
+    pub(crate) fn set(&self, payments: usize) {
+        self.0.held.store(payments, Ordering::Relaxed);
+    }
 }
 
 /// Places of one call's payments; given back when it is dropped.
@@ -105,9 +119,9 @@ impl Verifier {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(node: NodeId, gate: Gate, jobs: SyncSender<Job>) -> std::io::Result<Verifier> {
+    pub fn start(node: NodeId, gate: Gate, jobs: SyncSender<Job>, held_max: usize) -> std::io::Result<Verifier> {
         let (calls, queue) = channel();
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(Gauge { held_max, ..Gauge::default() });
         let shared = gauge.clone();
         std::thread::Builder::new().name(format!("verify {node}")).spawn(move || run(&gate, &queue, &jobs, &shared))?;
         Ok(Verifier { calls, gauge })
@@ -131,9 +145,16 @@ impl Verifier {
         Some(outcomes)
     }
 
-    /// As many places as are free, at most `wanted`.
+    /// The core's end of the gauge.
+    pub(crate) fn held(&self) -> Held {
+        Held(self.gauge.clone())
+    }
+
+    /// As many places as are free, at most `wanted`. What the core's queue has no room for is refused before its signature is
+    /// checked: refusals have to stay cheap when there are most of them.
     fn take(&self, wanted: usize) -> Places {
-        let free = |waiting: usize| wanted.min(WAITING_MAX.saturating_sub(waiting));
+        let room = self.gauge.held_max.saturating_sub(self.gauge.held.load(Ordering::Relaxed)).min(WAITING_MAX);
+        let free = |waiting: usize| wanted.min(room.saturating_sub(waiting));
         let grown = |waiting: usize| Some(waiting.saturating_add(free(waiting)));
         let before = self.gauge.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown);
         let count = before.map_or(0, free);
