@@ -22,14 +22,17 @@ use libp2p::{
 use tokio::sync::Notify;
 
 use super::{
-    codec::Codec,
+    codec::{Codec, Reading},
     config::{SpawnError, SwarmConfig, TOPICS_MAX},
+    frames::{self, Parts},
+    handle::Shared,
+    inbox::Delivery,
 };
 
 type TopicFilter = gossipsub::MaxCountSubscriptionFilter<gossipsub::WhitelistSubscriptionFilter>;
 type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, TopicFilter>;
 
-/// A stream carries one frame or one question: ours and theirs, plus the acknowledgements.
+/// Streams that the other end has finished with and we have not.
 const STREAMS_SPARE: usize = 4;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -42,6 +45,8 @@ pub(crate) struct Behaviour {
     pub(crate) gossip: Gossip,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
+    /// Last: see its documentation.
+    pub(crate) frames: frames::Behaviour,
 }
 
 /// Runs connection tasks on the ambient runtime and tells when one has panicked: libp2p itself would keep such a connection as established
@@ -59,8 +64,13 @@ impl Executor for Watched {
     }
 }
 
-/// A swarm that listens nowhere yet. `panicked` is notified when a connection task dies.
-pub(crate) fn build(config: &SwarmConfig, panicked: Arc<Notify>) -> Result<Swarm<Behaviour>, SpawnError> {
+/// A swarm that listens nowhere yet. `panicked` is notified when a connection task dies; messages come from `shared` and go to `delivery`.
+pub(crate) fn build(
+    config: &SwarmConfig,
+    panicked: Arc<Notify>,
+    shared: &Arc<Shared>,
+    delivery: &Delivery,
+) -> Result<Swarm<Behaviour>, SpawnError> {
     let refused = |what: &str, reason: String| SpawnError::Config { reason: format!("{what}: {reason}") };
     let noise = noise::Config::new(&config.keypair).map_err(|e| refused("noise", e.to_string()))?;
     let streams = streams_max(config);
@@ -79,25 +89,31 @@ pub(crate) fn build(config: &SwarmConfig, panicked: Arc<Notify>) -> Result<Swarm
         .with_idle_connection_timeout(Duration::from_secs(24 * 3_600))
         // Default 128, each with buffers of its own, and only strangers who never say which protocol they want need that many.
         .with_max_negotiating_inbound_streams(32)
-        // A stream that offers one protocol names it with its first bytes and does not wait for the answer: one round trip less per frame.
+        // A stream that offers one protocol names it with its first bytes and does not wait for the answer: one round trip less per question.
         .with_substream_upgrade_protocol_override(Version::V1Lazy);
     let peer = config.keypair.public().to_peer_id();
-    Ok(Swarm::new(transport, behaviour(config, streams)?, peer, settings))
+    Ok(Swarm::new(transport, behaviour(config, streams, shared, delivery)?, peer, settings))
 }
 
-/// Streams of frames and questions per connection, both directions together.
+/// Streams of questions per connection, both directions together.
 fn streams_max(config: &SwarmConfig) -> usize {
-    let ours = config.limits.requests_per_peer_max.saturating_add(1);
+    let ours = config.limits.requests_per_peer_max;
     ours.saturating_mul(2).saturating_add(STREAMS_SPARE)
 }
 
-fn behaviour(config: &SwarmConfig, streams: usize) -> Result<Behaviour, SpawnError> {
+fn behaviour(
+    config: &SwarmConfig,
+    streams: usize,
+    shared: &Arc<Shared>,
+    delivery: &Delivery,
+) -> Result<Behaviour, SpawnError> {
+    let reading = Reading::new(config.limits.reading_bytes_max);
     let name = |suffix: &str| {
         StreamProtocol::try_from_owned(format!("{}/{suffix}", config.protocol))
             .map_err(|e| SpawnError::Config { reason: format!("protocol `{}`: {e}", config.protocol) })
     };
     let exchange = request_response::Behaviour::with_codec(
-        Codec::new(config.limits.reading_bytes_max),
+        Codec::new(reading.clone()),
         [(name("exchange")?, request_response::ProtocolSupport::Full)],
         request_response::Config::default()
             .with_request_timeout(config.limits.stream_timeout)
@@ -119,6 +135,12 @@ fn behaviour(config: &SwarmConfig, streams: usize) -> Result<Behaviour, SpawnErr
         gossip: gossip(config)?,
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
+        frames: frames::Behaviour::new(Parts {
+            protocol: name("frames")?,
+            shared: Arc::clone(shared),
+            delivery: delivery.clone(),
+            reading,
+        }),
     })
 }
 

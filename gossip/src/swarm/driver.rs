@@ -18,12 +18,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     behaviour::{self, Behaviour},
-    codec::{Outgoing, Request},
+    codec::Request,
     config::SwarmConfig,
     event::RequestError,
     handle::{Answer, Command, Peer, Shared, count},
     inbox::Inbox,
-    outbox::Frame,
 };
 
 mod events;
@@ -39,24 +38,20 @@ enum Exit {
     Panicked,
 }
 
-/// What one of our requests was for.
-enum Pending {
-    Frame(PeerId),
-    Question { peer: PeerId, answer: oneshot::Sender<Result<Bytes, RequestError>> },
+/// A question of ours.
+struct Question {
+    peer: PeerId,
+    answer: oneshot::Sender<Result<Bytes, RequestError>>,
 }
 
 /// Our side of the relation to one peer.
 #[derive(Default)]
 struct Link {
     connections: u32,
-    /// The frame under way, or to be sent again.
-    frame: Option<Frame>,
-    /// The frame is on the wire.
-    in_flight: bool,
     questions: usize,
-    /// Failures in a row, of dialling or of frames.
+    /// Failures in a row, of dialling or of connections that carried nothing.
     failures: u32,
-    /// When to look at this peer: dial it if it is not connected, else send its frame again.
+    /// When to dial this peer.
     due: Option<Instant>,
 }
 
@@ -69,7 +64,7 @@ struct Driver {
     reply_to: mpsc::WeakUnboundedSender<Answer>,
     inbox: Inbox,
     links: HashMap<PeerId, Link>,
-    pending: HashMap<OutboundRequestId, Pending>,
+    pending: HashMap<OutboundRequestId, Question>,
     /// The `due` of every link, ordered.
     timers: BTreeSet<(Instant, PeerId)>,
     /// Peers in the address book.
@@ -83,10 +78,7 @@ struct Driver {
 impl Driver {
     async fn run(&mut self, swarm: &mut Swarm<Behaviour>) -> Exit {
         loop {
-            for channel in self.inbox.pump() {
-                // Fails when the stream timed out meanwhile: the sender will try again, and a duplicate is tolerated.
-                drop(swarm.behaviour_mut().exchange.send_response(channel, Bytes::new()));
-            }
+            self.inbox.pump();
             let due = self.timers.first().map(|&(at, _)| at);
             tokio::select! {
                 happened = swarm.select_next_some() => self.on_swarm(swarm, happened),
@@ -96,7 +88,7 @@ impl Driver {
                     None => return Exit::Stopped,
                 },
                 Some(answer) = self.answers.recv() => Self::on_answer(swarm, answer),
-                () = self.inbox.room(), if !self.inbox.is_clear() => {}
+                () = self.inbox.room(), if self.inbox.waits() => {}
                 () = sleep_until(due), if due.is_some() => self.on_due(swarm),
                 () = self.panicked.notified() => return Exit::Panicked,
                 () = self.shared.stop.notified() => return Exit::Stopped,
@@ -105,22 +97,11 @@ impl Driver {
         }
     }
 
-    /// Outboxes have fresh messages, or the address book has new entries.
+    /// The address book has new entries.
     fn on_wake(&mut self, swarm: &mut Swarm<Behaviour>) {
-        let mut book = self.shared.book();
-        let added = std::mem::take(&mut book.added);
-        let dirty = std::mem::take(&mut book.dirty);
-        for id in &dirty {
-            if let Some(peer) = book.peers.get_mut(id) {
-                peer.dirty = false;
-            }
-        }
-        drop(book);
+        let added = std::mem::take(&mut self.shared.book().added);
         for peer in added {
             self.admit(swarm, peer);
-        }
-        for peer in dirty {
-            self.flush(swarm, peer);
         }
     }
 
@@ -150,7 +131,7 @@ impl Driver {
         }
     }
 
-    /// After a panic: no connection, no stream, no timer is left; frames wait to be sent again.
+    /// After a panic: no connection, no stream, no timer is left.
     fn reset(&mut self) {
         self.pending.clear(); // drops the askers' channels: they are told
         self.timers.clear();
@@ -159,7 +140,6 @@ impl Driver {
             .iter_mut()
             .filter_map(|(&peer, link)| {
                 link.due = None;
-                link.in_flight = false;
                 link.questions = 0;
                 (std::mem::take(&mut link.connections) > 0).then_some(peer)
             })
@@ -184,7 +164,7 @@ impl Driver {
                 }
             }
             #[cfg(test)]
-            Command::Panic => panic!("asked to by a test"),
+            Command::Do(deed) => (deed.0)(swarm),
         }
     }
 
@@ -202,9 +182,8 @@ impl Driver {
             Some(link) if link.questions >= self.config.limits.requests_per_peer_max => RequestError::Busy,
             Some(link) => {
                 link.questions = link.questions.saturating_add(1);
-                let question = Request::Out(Outgoing::Question(body));
-                let id = swarm.behaviour_mut().exchange.send_request(&peer, question);
-                self.pending.insert(id, Pending::Question { peer, answer });
+                let id = swarm.behaviour_mut().exchange.send_request(&peer, Request::Out(body));
+                self.pending.insert(id, Question { peer, answer });
                 return;
             }
         };
@@ -231,44 +210,6 @@ impl Driver {
         }
     }
 
-    /// Sends the peer's next frame, if none is under way and none waits for its second chance.
-    fn flush(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let Some(link) = self.links.get_mut(&peer) else {
-            return;
-        };
-        if link.connections == 0 || link.in_flight || link.due.is_some() {
-            return;
-        }
-        let now = Instant::now();
-        let limits = &self.config.limits;
-        let mut expired = 0;
-        if let Some(frame) = &link.frame
-            && now.saturating_duration_since(frame.first_sent) > limits.frame_age_max
-        {
-            expired = frame.count;
-            link.frame = None;
-        }
-        if link.frame.is_none()
-            && let Some(entry) = self.shared.book().peers.get_mut(&peer)
-        {
-            let (frame, stale) = entry.outbox.frame(now, limits.message_age_max);
-            link.frame = frame;
-            expired = stale.saturating_add(expired);
-        }
-        count(&self.shared.counters.messages_expired, expired);
-        let Some(frame) = &mut link.frame else {
-            return;
-        };
-        if frame.attempts > 0 {
-            count(&self.shared.counters.frames_retried, 1);
-        }
-        frame.attempts = frame.attempts.saturating_add(1);
-        link.in_flight = true;
-        let request = Request::Out(Outgoing::Messages(frame.body.clone()));
-        let id = swarm.behaviour_mut().exchange.send_request(&peer, request);
-        self.pending.insert(id, Pending::Frame(peer));
-    }
-
     fn on_due(&mut self, swarm: &mut Swarm<Behaviour>) {
         let now = Instant::now();
         while let Some(&(at, peer)) = self.timers.first() {
@@ -280,9 +221,7 @@ impl Driver {
                 continue;
             };
             link.due = None;
-            if link.connections > 0 {
-                self.flush(swarm, peer);
-            } else {
+            if link.connections == 0 {
                 self.dial(swarm, peer);
             }
         }
@@ -306,7 +245,7 @@ impl Driver {
         }
     }
 
-    /// Looks at the peer again after a wait that grows with its failures.
+    /// Dials the peer again after a wait that grows with its failures.
     fn retry(&mut self, peer: PeerId) {
         let wait = self.backoff(peer).saturating_add(self.turn(peer));
         if let Some(link) = self.links.get_mut(&peer) {
@@ -346,10 +285,9 @@ impl Driver {
         half.saturating_add(part)
     }
 
-    /// How much longer we leave the dialling to the peer, see [`SECOND_DIALLER_DELAY`]. For a connected peer the wait is before a frame.
+    /// How much longer we leave the dialling to the peer, see [`SECOND_DIALLER_DELAY`].
     fn turn(&self, peer: PeerId) -> Duration {
-        let connected = self.links.get(&peer).is_some_and(|link| link.connections > 0);
-        if connected || self.shared.local < peer { Duration::ZERO } else { SECOND_DIALLER_DELAY }
+        if self.shared.local < peer { Duration::ZERO } else { SECOND_DIALLER_DELAY }
     }
 
     /// The entry of a connected or known peer.

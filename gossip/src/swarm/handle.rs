@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::{
     config::{GOSSIP_BODY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, PeerAddr, REQUEST_BYTES_MAX},
     event::{GossipId, PublishError, RequestError, SendError, Verdict},
-    outbox::Outbox,
+    frames::lane::Lane,
 };
 
 /// What is known of a peer.
@@ -48,7 +48,7 @@ pub struct Stats {
     pub messages_expired: u64,
     /// Frames sent again.
     pub frames_retried: u64,
-    /// Frames and questions refused because the application is behind.
+    /// Questions, and news of connections, refused because the application is behind.
     pub inbound_refused: u64,
     /// Gossip not handed to the application because it is behind.
     pub gossip_ignored: u64,
@@ -88,8 +88,19 @@ pub(crate) enum Command {
         topic: String,
         body: Bytes,
     },
+    /// What a test does to libp2p itself.
     #[cfg(test)]
-    Panic,
+    Do(Deed),
+}
+
+#[cfg(test)]
+pub(crate) struct Deed(pub(crate) Box<dyn FnOnce(&mut libp2p::Swarm<super::behaviour::Behaviour>) + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Deed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Deed")
+    }
 }
 
 /// Answers of the application. The queue needs no bound of its own: there is at most one per question or gossip handed out, and those are
@@ -107,9 +118,7 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) topics: BTreeSet<String>,
-    pub(crate) outbox: Outbox,
-    /// In [`Book::dirty`] already.
-    pub(crate) dirty: bool,
+    pub(crate) lane: Arc<Lane>,
 }
 
 impl Peer {
@@ -119,18 +128,15 @@ impl Peer {
             connected: false,
             round_trip: None,
             topics: BTreeSet::new(),
-            outbox: Outbox::new(limits.outbox_count_max, limits.outbox_bytes_max),
-            dirty: false,
+            lane: Arc::new(Lane::new(limits)),
         }
     }
 }
 
-/// Address book and outboxes.
+/// Address book and connected peers.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     pub(crate) peers: HashMap<PeerId, Peer>,
-    /// Peers with fresh messages.
-    pub(crate) dirty: Vec<PeerId>,
     /// Peers to be dialled.
     pub(crate) added: Vec<PeerId>,
 }
@@ -138,7 +144,8 @@ pub(crate) struct Book {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) local: PeerId,
-    pub(crate) listen: Multiaddr,
+    /// Known before anybody has a handle.
+    pub(crate) listen: OnceLock<Multiaddr>,
     pub(crate) topics: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
@@ -149,10 +156,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(local: PeerId, listen: Multiaddr, topics: Vec<String>, limits: Limits) -> Self {
+    pub(crate) fn new(local: PeerId, topics: Vec<String>, limits: Limits) -> Self {
         Self {
             local,
-            listen,
+            listen: OnceLock::new(),
             topics,
             limits,
             counters: Counters::default(),
@@ -165,6 +172,13 @@ impl Shared {
     /// Sections under this lock only move bytes; a panic there leaves nothing half done that a queue could not bear.
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits for a peer; a stranger gets an entry.
+    pub(crate) fn lane(&self, peer: PeerId) -> Arc<Lane> {
+        let mut book = self.book();
+        let entry = book.peers.entry(peer).or_insert_with(|| Peer::new(&self.limits));
+        Arc::clone(&entry.lane)
     }
 }
 
@@ -187,7 +201,7 @@ impl SwarmHandle {
     /// Where we listen, with the port the system chose; the first such address when listening on all interfaces.
     #[must_use]
     pub fn listen_addr(&self) -> &Multiaddr {
-        &self.shared.listen
+        self.shared.listen.get_or_init(Multiaddr::empty)
     }
 
     /// Puts a peer into the address book (or gives it another address), dials it and keeps it connected. Our own id is ignored.
@@ -214,18 +228,10 @@ impl SwarmHandle {
             let got = body.len();
             return Err(SendError::TooLarge { got, max });
         }
-        let mut book = self.shared.book();
-        let Book { peers, dirty, .. } = &mut *book;
-        let entry = peers.get_mut(&peer).ok_or(SendError::UnknownPeer(peer))?;
-        let dropped = entry.outbox.push(Instant::now(), body);
+        let lane = self.shared.book().peers.get(&peer).map(|entry| Arc::clone(&entry.lane));
+        let lane = lane.ok_or(SendError::UnknownPeer(peer))?;
+        let dropped = lane.push(Instant::now(), body);
         count(&self.shared.counters.messages_overflowed, dropped);
-        // One wake-up for a burst: the task clears the mark when it looks.
-        if !entry.dirty {
-            entry.dirty = true;
-            dirty.push(peer);
-            drop(book);
-            self.shared.wake.notify_one();
-        }
         Ok(())
     }
 
@@ -289,7 +295,7 @@ impl SwarmHandle {
                 addr: peer.addr.clone(),
                 connected: peer.connected,
                 round_trip: peer.round_trip,
-                waiting: peer.outbox.len(),
+                waiting: peer.lane.waiting(),
             })
             .collect();
         drop(book);

@@ -1,12 +1,17 @@
 //! Events on their way to the application, bounded by count and bytes.
 //!
-//! What does not fit is *held*, its acknowledgement with it: the sender has one frame under way and so sends nothing more. Held events are
-//! bounded too, for peers that ignore that rule; beyond the bound a frame is dropped unacknowledged and an honest sender tries again.
+//! What does not fit is *held* by who brought it: a frame by its connection, which reads and acknowledges nothing more meanwhile, so that its
+//! sender soon stops; everything else by the swarm's task, up to a bound beyond which it is refused.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use bytes::Bytes;
-use libp2p::request_response::ResponseChannel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{codec::Budget, config::Limits, event::SwarmEvent};
@@ -35,114 +40,198 @@ impl EventReceiver {
 }
 
 #[derive(Debug)]
-struct Queued {
+pub(crate) struct Queued {
     event: SwarmEvent,
     /// Bytes of the queue this event takes until it is received.
     _room: OwnedSemaphorePermit,
 }
 
+/// A place in the application's queue.
 #[derive(Debug)]
-struct Held {
-    event: SwarmEvent,
-    cost: u32,
-    /// Acknowledged once this event is in the application's queue.
-    acknowledge: Option<ResponseChannel<Bytes>>,
-    _budget: Budget,
+pub(crate) struct Place {
+    room: OwnedSemaphorePermit,
+    slot: mpsc::OwnedPermit<Queued>,
 }
 
-/// The swarm's end.
-#[derive(Debug)]
-pub(crate) struct Inbox {
+impl Place {
+    /// Hands the event over.
+    pub(crate) fn fill(self, event: SwarmEvent) {
+        self.slot.send(Queued { event, _room: self.room });
+    }
+}
+
+/// The way to the application; clones share its bounds.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     room_max: u32,
-    held: VecDeque<Held>,
-    held_bytes: usize,
+    /// Events and bytes held because there was no room, by whomever.
+    held: Arc<Amounts>,
     held_count_max: usize,
     held_bytes_max: usize,
 }
 
-impl Inbox {
+#[derive(Debug, Default)]
+struct Amounts {
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// Events that are held, counted as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    held: Arc<Amounts>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.count.fetch_sub(self.count, Ordering::Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Delivery {
     pub(crate) fn new(limits: &Limits) -> (Self, EventReceiver) {
         let count = limits.inbox_count_max.clamp(1, 1 << 20);
         let bytes = limits.inbox_bytes_max.clamp(EVENT_BYTES, 1 << 30);
         let (sender, receiver) = mpsc::channel(count);
-        let inbox = Self {
+        let delivery = Self {
             queue: sender,
             room: Arc::new(Semaphore::new(bytes)),
             room_max: u32::try_from(bytes).unwrap_or(u32::MAX),
-            held: VecDeque::new(),
-            held_bytes: 0,
+            held: Arc::default(),
             held_count_max: count.saturating_mul(HELD_FACTOR),
             held_bytes_max: bytes,
         };
-        (inbox, EventReceiver { queue: receiver })
+        (delivery, EventReceiver { queue: receiver })
     }
 
-    /// Whether the application keeps up: nothing is held.
+    fn cost(&self, event: &SwarmEvent) -> u32 {
+        u32::try_from(held_bytes(event)).unwrap_or(u32::MAX).min(self.room_max)
+    }
+
+    /// Hands an event over, or gives it back if there is no room now.
+    ///
+    /// # Errors
+    /// The event.
+    pub(crate) fn offer(&self, event: SwarmEvent) -> Result<(), SwarmEvent> {
+        let Ok(slot) = self.queue.try_reserve() else {
+            return Err(event);
+        };
+        match Arc::clone(&self.room).try_acquire_many_owned(self.cost(&event)) {
+            Ok(room) => {
+                slot.send(Queued { event, _room: room });
+                Ok(())
+            }
+            Err(_) => Err(event),
+        }
+    }
+
+    /// Waits for a place for `event`; never ends once the application is gone, which [`Self::closed`] reports.
+    pub(crate) fn place(&self, event: &SwarmEvent) -> impl Future<Output = Place> + Send + 'static {
+        let (queue, room, cost) = (self.queue.clone(), Arc::clone(&self.room), self.cost(event));
+        async move {
+            if let Ok(room) = room.acquire_many_owned(cost).await
+                && let Ok(slot) = queue.reserve_owned().await
+            {
+                return Place { room, slot };
+            }
+            std::future::pending().await
+        }
+    }
+
+    /// Counts events as held. While any are, the application does not keep up.
+    pub(crate) fn hold(&self, count: usize, bytes: usize) -> Holding {
+        self.held.count.fetch_add(count, Ordering::Relaxed);
+        self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Holding { held: Arc::clone(&self.held), count, bytes }
+    }
+
+    /// Waits until the application has dropped its end.
+    async fn closed(&self) {
+        self.queue.closed().await;
+    }
+}
+
+/// What an event counts for.
+fn held_bytes(event: &SwarmEvent) -> usize {
+    event.body_bytes().saturating_add(EVENT_BYTES)
+}
+
+#[derive(Debug)]
+struct Held {
+    event: SwarmEvent,
+    _holding: Holding,
+    _budget: Budget,
+}
+
+/// The events of the swarm's task.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    delivery: Delivery,
+    held: VecDeque<Held>,
+}
+
+impl Inbox {
+    pub(crate) fn new(delivery: Delivery) -> Self {
+        Self { delivery, held: VecDeque::new() }
+    }
+
+    /// For those who bring events of their own.
+    pub(crate) fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Whether the application keeps up: nothing is held, by nobody.
     pub(crate) fn is_clear(&self) -> bool {
-        self.held.is_empty()
+        self.held.is_empty() && self.delivery.held.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether `count` events of `bytes` in all may be held; a first frame always may, however large.
-    pub(crate) fn has_room(&self, count: usize, bytes: usize) -> bool {
-        let bytes = bytes.saturating_add(count.saturating_mul(EVENT_BYTES));
-        self.held.is_empty()
-            || (self.held.len().saturating_add(count) <= self.held_count_max
-                && self.held_bytes.saturating_add(bytes) <= self.held_bytes_max)
+    /// Whether another event with a body of `bytes` may be held; a first one always may, however large.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let held = &self.delivery.held;
+        let count = held.count.load(Ordering::Relaxed);
+        let bytes = held.bytes.load(Ordering::Relaxed).saturating_add(bytes).saturating_add(EVENT_BYTES);
+        count == 0 || (count < self.delivery.held_count_max && bytes <= self.delivery.held_bytes_max)
     }
 
     /// Appends an event; [`Self::pump`] moves it on.
-    pub(crate) fn push(&mut self, event: SwarmEvent, acknowledge: Option<ResponseChannel<Bytes>>, budget: Budget) {
-        let cost = event.body_bytes().saturating_add(EVENT_BYTES);
-        self.held_bytes = self.held_bytes.saturating_add(cost);
-        self.held.push_back(Held {
-            event,
-            cost: u32::try_from(cost).unwrap_or(u32::MAX).min(self.room_max),
-            acknowledge,
-            _budget: budget,
-        });
+    pub(crate) fn push(&mut self, event: SwarmEvent, budget: Budget) {
+        let holding = self.delivery.hold(1, held_bytes(&event));
+        self.held.push_back(Held { event, _holding: holding, _budget: budget });
     }
 
-    /// Moves events to the application as far as they fit; returns what is to be acknowledged.
-    pub(crate) fn pump(&mut self) -> Vec<ResponseChannel<Bytes>> {
-        let mut acknowledged = Vec::new();
-        while let Some(next) = self.held.front() {
-            let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(next.cost) else {
+    /// Moves events to the application as far as they fit.
+    pub(crate) fn pump(&mut self) {
+        while let Some(next) = self.held.pop_front() {
+            let Held { event, _holding, _budget } = next;
+            if let Err(event) = self.delivery.offer(event) {
+                self.held.push_front(Held { event, _holding, _budget });
                 break;
-            };
-            let Ok(slot) = self.queue.try_reserve() else {
-                break;
-            };
-            let Some(next) = self.held.pop_front() else {
-                break;
-            };
-            let cost = next.event.body_bytes().saturating_add(EVENT_BYTES);
-            self.held_bytes = self.held_bytes.saturating_sub(cost);
-            slot.send(Queued { event: next.event, _room: room });
-            acknowledged.extend(next.acknowledge);
+            }
         }
         if self.held.is_empty() && self.held.capacity() > 4_096 {
             self.held = VecDeque::new();
         }
-        acknowledged
     }
 
-    /// Waits until the next held event fits. Never ends while nothing is held. Cancel-safe.
+    /// Waits for a place for the next event of the task's own. Never ends while it holds nothing. Cancel-safe.
     pub(crate) async fn room(&self) {
-        let Some(next) = self.held.front() else {
-            return std::future::pending().await;
-        };
-        // Errors mean that the application is gone, which `closed` reports: then there is nothing to wait for.
-        let room = self.room.acquire_many(next.cost).await;
-        let slot = self.queue.reserve().await;
-        if room.is_err() || slot.is_err() {
-            std::future::pending::<()>().await;
+        match self.held.front() {
+            Some(next) => drop(self.delivery.place(&next.event).await),
+            None => std::future::pending().await,
         }
     }
 
-    /// Waits until the application has dropped its end.
+    /// Whether [`Self::room`] is to be awaited.
+    pub(crate) fn waits(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     pub(crate) async fn closed(&self) {
-        self.queue.closed().await;
+        self.delivery.closed().await;
     }
 }

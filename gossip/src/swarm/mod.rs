@@ -23,6 +23,7 @@ mod codec;
 mod config;
 mod driver;
 mod event;
+mod frames;
 mod handle;
 mod inbox;
 mod outbox;

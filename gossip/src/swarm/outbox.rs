@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::codec::{MESSAGES_MAX, encode_message};
+use super::frames::wire::{MESSAGES_MAX, PREFIX_BYTES, encode_message, seal};
 
 /// A frame takes messages until it holds this many bytes: larger frames only delay the acknowledgement. A larger message travels alone.
 const FRAME_BYTES: usize = 256 << 10;
@@ -24,7 +24,8 @@ pub(crate) struct Outbox {
 /// Messages on their way, encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    pub(crate) body: Bytes,
+    /// Prefix and body, see [`super::frames::wire`].
+    pub(crate) bytes: Bytes,
     pub(crate) count: u64,
     /// When it was first sent: bounds how long it is sent again.
     pub(crate) first_sent: Instant,
@@ -57,20 +58,24 @@ impl Outbox {
             self.pop();
             stale = stale.saturating_add(1);
         }
-        let mut body = Vec::new();
+        let size = self.bytes.saturating_add(self.waiting.len().saturating_mul(4)).saturating_add(PREFIX_BYTES);
+        let mut bytes = Vec::with_capacity(size.min(FRAME_BYTES));
+        bytes.extend_from_slice(&[0; PREFIX_BYTES]);
         let mut count = 0usize;
         while let Some((_, message)) = self.waiting.front() {
-            let grown = body.len().saturating_add(message.len()).saturating_add(4);
+            let grown = bytes.len().saturating_add(message.len()).saturating_add(4);
             if count > 0 && (grown > FRAME_BYTES || count >= MESSAGES_MAX) {
                 break;
             }
-            let encoded = encode_message(&mut body, message);
+            let encoded = encode_message(&mut bytes, message);
             debug_assert!(encoded, "send refuses what does not fit a frame");
             self.pop();
             count = count.saturating_add(1);
         }
+        let sealed = seal(&mut bytes);
+        debug_assert!(sealed, "send refuses what does not fit a frame");
         let frame = (count > 0).then(|| Frame {
-            body: Bytes::from(body),
+            bytes: Bytes::from(bytes),
             count: u64::try_from(count).unwrap_or(u64::MAX),
             first_sent: now,
             attempts: 0,
@@ -97,7 +102,7 @@ impl Outbox {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
     use super::*;
-    use crate::swarm::codec::decode_messages;
+    use crate::swarm::frames::wire::decode_messages;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -109,7 +114,7 @@ mod tests {
         assert_eq!(by_count.push(now, Bytes::from_static(b"b")), 0);
         assert_eq!(by_count.push(now, Bytes::from_static(b"c")), 1);
         let frame = by_count.frame(now, LONG).0.unwrap();
-        assert_eq!(decode_messages(&frame.body).unwrap(), ["b", "c"]);
+        assert_eq!(decode_messages(&frame.bytes.slice(PREFIX_BYTES..)).unwrap(), ["b", "c"]);
 
         let mut by_bytes = Outbox::new(10, 5);
         by_bytes.push(now, Bytes::from_static(b"xxx"));

@@ -9,32 +9,36 @@
 
 use std::time::{Duration, Instant};
 
-use super::{handle::Command, *};
+use super::{
+    behaviour::Behaviour,
+    handle::{Command, Deed},
+    *,
+};
 
-const NETWORK: &str = "/smt/test/00000000/1";
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const NETWORK: &str = "/smt/test/00000000/1";
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-struct Node {
-    handle: SwarmHandle,
-    events: EventReceiver,
+pub(super) struct Node {
+    pub(super) handle: SwarmHandle,
+    pub(super) events: EventReceiver,
 }
 
-fn config(seed: u8, topics: &[&str]) -> SwarmConfig {
+pub(super) fn config(seed: u8, topics: &[&str]) -> SwarmConfig {
     let keypair = keypair_from_seed(&mut [seed; 32]).unwrap();
     SwarmConfig::loopback(keypair, NETWORK, topics)
 }
 
-async fn start(config: SwarmConfig) -> Node {
+pub(super) async fn start(config: SwarmConfig) -> Node {
     let (handle, events) = spawn(config).await.unwrap();
     Node { handle, events }
 }
 
 impl Node {
-    fn id(&self) -> PeerId {
+    pub(super) fn id(&self) -> PeerId {
         self.handle.local_peer()
     }
 
-    fn entry(&self) -> PeerAddr {
+    pub(super) fn entry(&self) -> PeerAddr {
         PeerAddr { peer: self.id(), addr: self.handle.listen_addr().clone() }
     }
 
@@ -51,12 +55,17 @@ impl Node {
         tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{what} did not come"))
     }
 
-    async fn message(&mut self) -> (PeerId, Bytes) {
+    pub(super) async fn message(&mut self) -> (PeerId, Bytes) {
         self.next("message", |event| match event {
             SwarmEvent::Message { from, body } => Some((from, body)),
             _ => None,
         })
         .await
+    }
+
+    /// Does something to the swarm itself, within its task.
+    pub(super) async fn swarm(&self, deed: impl FnOnce(&mut libp2p::Swarm<Behaviour>) + Send + 'static) {
+        self.handle.commands.send(Command::Do(Deed(Box::new(deed)))).await.unwrap();
     }
 
     async fn gossip(&mut self) -> (String, GossipId, Bytes) {
@@ -68,7 +77,7 @@ impl Node {
     }
 }
 
-async fn until(what: &str, mut state: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut state: impl FnMut() -> bool) {
     let start = Instant::now();
     while !state() {
         assert!(start.elapsed() < LIMIT, "{what}: not reached");
@@ -77,7 +86,7 @@ async fn until(what: &str, mut state: impl FnMut() -> bool) {
 }
 
 /// Two connected swarms.
-async fn pair() -> (Node, Node) {
+pub(super) async fn pair() -> (Node, Node) {
     let (a, b) = (start(config(1, &["t"])).await, start(config(2, &["t"])).await);
     a.handle.add_peer(b.entry());
     b.handle.add_peer(a.entry());
@@ -333,9 +342,9 @@ async fn noise_on_the_port_is_hung_up_on_and_harms_nobody() {
 async fn panic_costs_the_connections_and_not_the_swarm() {
     let (a, mut b) = pair().await;
     let port = b.handle.listen_addr().clone();
-    a.handle.commands.send(Command::Panic).await.unwrap();
+    a.swarm(|_| panic!("asked to by a test")).await;
     until("built again", || a.handle.stats().restarts == 1).await;
-    b.handle.commands.send(Command::Panic).await.unwrap();
+    b.swarm(|_| panic!("asked to by a test")).await;
     until("built again", || b.handle.stats().restarts == 1).await;
     a.handle.send(b.id(), Bytes::from_static(b"still here")).unwrap();
     assert_eq!(b.message().await.1, "still here");

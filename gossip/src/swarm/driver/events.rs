@@ -12,7 +12,7 @@ use super::super::{
     event::{GossipId, ReplySlot, RequestError, SwarmEvent, Verdict},
     handle::{Peer, count},
 };
-use super::{Bytes, Driver, Pending};
+use super::{Bytes, Driver, Question};
 
 /// Connections a known peer may hold, since the limits do not apply to it: both sides dialled at once, and one more that is dying.
 const CONNECTIONS_PER_PEER_MAX: u32 = 3;
@@ -34,15 +34,16 @@ impl From<Verdict> for gossipsub::MessageAcceptance {
 impl Driver {
     pub(super) fn on_swarm(&mut self, swarm: &mut Swarm<Behaviour>, happened: Happened<BehaviourEvent>) {
         match happened {
-            Happened::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(event),
             Happened::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(swarm, event),
             Happened::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(swarm, event),
             Happened::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Frames(event)) => match event {},
             Happened::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     swarm.close_connection(connection_id);
                 }
-                self.on_connection(swarm, peer_id, num_established.get());
+                self.on_connection(peer_id, num_established.get());
             }
             Happened::ConnectionClosed { peer_id, num_established, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
@@ -61,7 +62,7 @@ impl Driver {
                 }
             }
             Happened::NewListenAddr { address, .. } if address != self.config.listen => {
-                self.inbox.push(SwarmEvent::Listening(address), None, None);
+                self.inbox.push(SwarmEvent::Listening(address), None);
             }
             Happened::ListenerClosed { reason, .. } => {
                 // Accepting can fail for good only by an error of the system; connections that stand are kept.
@@ -71,7 +72,7 @@ impl Driver {
         }
     }
 
-    fn on_connection(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, connections: u32) {
+    fn on_connection(&mut self, peer: PeerId, connections: u32) {
         self.links.entry(peer).or_default().connections = connections;
         if connections > 1 {
             return;
@@ -82,16 +83,21 @@ impl Driver {
         drop(book);
         self.notify(SwarmEvent::Connected(peer));
         self.unschedule(peer);
-        self.flush(swarm, peer);
     }
 
     /// The last connection is gone: tells the application and clears what was true of the connection.
     pub(super) fn on_disconnected(&mut self, peer: PeerId) {
+        let mut carried = false;
         self.with_peer(peer, |entry| {
             entry.connected = false;
             entry.round_trip = None;
             entry.topics.clear();
+            carried = entry.lane.has_carried();
         });
+        // A connection that carried is the end of a row of failures; one that only opens and closes is not.
+        if carried && let Some(link) = self.links.get_mut(&peer) {
+            link.failures = 0;
+        }
         self.notify(SwarmEvent::Disconnected(peer));
     }
 
@@ -112,20 +118,20 @@ impl Driver {
 
     /// Changes of connections: never dropped for a slow application, except where peers come and go by the thousand meanwhile.
     fn notify(&mut self, event: SwarmEvent) {
-        if self.inbox.has_room(1, 0) {
-            self.inbox.push(event, None, None);
+        if self.inbox.has_room(0) {
+            self.inbox.push(event, None);
         } else {
             count(&self.shared.counters.inbound_refused, 1);
         }
     }
 
-    fn on_exchange(&mut self, swarm: &mut Swarm<Behaviour>, event: request_response::Event<Request, Bytes>) {
+    fn on_exchange(&mut self, event: request_response::Event<Request, Bytes>) {
         match event {
             request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 self.on_request(peer, request, channel)
             }
             request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
-                self.on_response(swarm, request_id, response)
+                self.on_response(request_id, response)
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => self.on_failure(request_id, &error),
             request_response::Event::InboundFailure { peer, error, .. } => {
@@ -135,90 +141,41 @@ impl Driver {
         }
     }
 
-    /// A frame or a question came in. Dropping `channel` is how a sender learns that it was refused.
+    /// A question came in. Dropping `channel` is how the asker learns that it was refused.
     fn on_request(&mut self, from: PeerId, request: Request, channel: ResponseChannel<Bytes>) {
-        match request {
-            Request::Messages(bodies, mut budget) => {
-                let bytes = bodies.iter().map(Bytes::len).fold(0, usize::saturating_add);
-                if !self.inbox.has_room(bodies.len(), bytes) {
-                    count(&self.shared.counters.inbound_refused, 1);
-                    return;
-                }
-                let received = u64::try_from(bodies.len()).unwrap_or(u64::MAX);
-                count(&self.shared.counters.messages_received, received);
-                let mut channel = Some(channel);
-                let mut bodies = bodies.into_iter().peekable();
-                // An empty frame is nothing an honest peer sends; it is not answered.
-                while let Some(body) = bodies.next() {
-                    let last = bodies.peek().is_none();
-                    let acknowledge = channel.take_if(|_| last);
-                    let budget = budget.take_if(|_| last);
-                    self.inbox.push(SwarmEvent::Message { from, body }, acknowledge, budget);
-                }
-            }
-            Request::Question(body, budget) => {
-                // Without a handle nobody could hand the answer back.
-                let Some(answers) = self.reply_to.upgrade() else {
-                    return;
-                };
-                if !self.inbox.has_room(1, body.len()) {
-                    count(&self.shared.counters.inbound_refused, 1);
-                    return;
-                }
-                let reply = ReplySlot { channel, answers };
-                self.inbox.push(SwarmEvent::Request { from, body, reply }, None, budget);
-            }
-            // Only ever made on the writing side.
-            Request::Out(_) => {}
+        // The other kind is only ever made on the writing side; and without a handle nobody could hand the answer back.
+        let (Request::Question(body, budget), Some(answers)) = (request, self.reply_to.upgrade()) else {
+            return;
+        };
+        if !self.inbox.has_room(body.len()) {
+            count(&self.shared.counters.inbound_refused, 1);
+            return;
         }
+        let reply = ReplySlot { channel, answers };
+        self.inbox.push(SwarmEvent::Request { from, body, reply }, budget);
     }
 
-    fn on_response(&mut self, swarm: &mut Swarm<Behaviour>, id: OutboundRequestId, response: Bytes) {
-        match self.pending.remove(&id) {
-            Some(Pending::Frame(peer)) => {
-                if let Some(link) = self.links.get_mut(&peer) {
-                    link.in_flight = false;
-                    link.failures = 0;
-                    let sent = link.frame.take().map_or(0, |frame| frame.count);
-                    count(&self.shared.counters.messages_sent, sent);
-                }
-                self.flush(swarm, peer);
-            }
-            Some(Pending::Question { peer, answer }) => {
-                self.question_done(peer);
-                // The asker may have given up.
-                drop(answer.send(Ok(response)));
-            }
-            None => {}
+    fn on_response(&mut self, id: OutboundRequestId, response: Bytes) {
+        if let Some(Question { peer, answer }) = self.pending.remove(&id) {
+            self.question_done(peer);
+            // The asker may have given up.
+            drop(answer.send(Ok(response)));
         }
     }
 
     fn on_failure(&mut self, id: OutboundRequestId, error: &OutboundFailure) {
-        match self.pending.remove(&id) {
-            Some(Pending::Frame(peer)) => {
-                tracing::debug!(%peer, %error, "frame not acknowledged");
-                let Some(link) = self.links.get_mut(&peer) else {
-                    return;
-                };
-                link.in_flight = false;
-                // Without a connection the next one sends it.
-                if link.connections > 0 {
-                    self.retry(peer);
-                }
-            }
-            Some(Pending::Question { peer, answer }) => {
-                self.question_done(peer);
-                let error = match error {
-                    OutboundFailure::DialFailure => RequestError::NotConnected,
-                    OutboundFailure::Timeout => RequestError::Timeout,
-                    OutboundFailure::UnsupportedProtocols => RequestError::WrongProtocol,
-                    OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => RequestError::NoAnswer,
-                };
-                // The asker may have given up.
-                drop(answer.send(Err(error)));
-            }
-            None => {}
-        }
+        let Some(Question { peer, answer }) = self.pending.remove(&id) else {
+            return;
+        };
+        self.question_done(peer);
+        let error = match error {
+            OutboundFailure::DialFailure => RequestError::NotConnected,
+            OutboundFailure::Timeout => RequestError::Timeout,
+            OutboundFailure::UnsupportedProtocols => RequestError::WrongProtocol,
+            OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => RequestError::NoAnswer,
+        };
+        // The asker may have given up.
+        drop(answer.send(Err(error)));
     }
 
     fn question_done(&mut self, peer: PeerId) {
@@ -241,7 +198,7 @@ impl Driver {
                 let topic = message.topic.into_string();
                 let id = GossipId { message: message_id, source: from };
                 let event = SwarmEvent::Gossip { from, topic, id, body };
-                self.inbox.push(event, None, None);
+                self.inbox.push(event, None);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
                 self.with_peer(peer_id, |entry| {
@@ -291,8 +248,8 @@ impl Driver {
             }
             Err(ping::Failure::Unsupported) => {}
             Err(error) => {
-                // libp2p only reports it. A connection whose other end is gone without a word would keep its frame until the stream times out,
-                // again and again; closed, it is dialled anew.
+                // libp2p only reports it. A connection whose other end is gone without a word would keep its frames until their stream
+                // times out, again and again; closed, it is dialled anew.
                 tracing::debug!(peer = %event.peer, %error, "ping failed");
                 swarm.close_connection(event.connection);
             }

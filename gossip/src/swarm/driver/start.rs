@@ -17,7 +17,7 @@ use super::super::{
     config::{SpawnError, SwarmConfig},
     event::SwarmEvent,
     handle::{Shared, SwarmHandle, count},
-    inbox::{EventReceiver, Inbox},
+    inbox::{Delivery, EventReceiver, Inbox},
 };
 use super::{Driver, Exit};
 
@@ -34,17 +34,18 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// [`SpawnError`]; a port that is in use is [`SpawnError::PortInUse`].
 pub async fn spawn(mut config: SwarmConfig) -> Result<(SwarmHandle, EventReceiver), SpawnError> {
     let panicked = Arc::new(Notify::new());
-    let (swarm, listen) = listening(&config, &panicked).await?;
+    let local = config.keypair.public().to_peer_id();
+    let shared = Arc::new(Shared::new(local, config.topics.clone(), config.limits.clone()));
+    let (delivery, events) = Delivery::new(&config.limits);
+    let (swarm, listen) = listening(&config, &panicked, &shared, &delivery).await?;
     // A swarm built again must be found where peers look for it.
     config.listen = listen.clone();
-    let local = *swarm.local_peer_id();
-    let shared = Shared::new(local, listen.clone(), config.topics.clone(), config.limits.clone());
-    let shared = Arc::new(shared);
+    shared.listen.get_or_init(|| listen.clone());
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
     let (answers, answer_queue) = mpsc::unbounded_channel();
     let (alive, done) = watch::channel(());
-    let (mut inbox, events) = Inbox::new(&config.limits);
-    inbox.push(SwarmEvent::Listening(listen), None, None);
+    let mut inbox = Inbox::new(delivery);
+    inbox.push(SwarmEvent::Listening(listen), None);
     let driver = Driver {
         config,
         shared: Arc::clone(&shared),
@@ -87,7 +88,7 @@ async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
             }
             // Tasks of the old swarm may still be dying; they shall not bring the new one down.
             driver.panicked = Arc::new(Notify::new());
-            match listening(&driver.config, &driver.panicked).await {
+            match listening(&driver.config, &driver.panicked, &driver.shared, driver.inbox.delivery()).await {
                 Ok((swarm, _)) => break swarm,
                 Err(error) => {
                     tracing::error!(%error, "the swarm cannot listen; trying again");
@@ -99,10 +100,15 @@ async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
 }
 
 /// Builds a swarm and waits until it listens; returns where.
-async fn listening(config: &SwarmConfig, panicked: &Arc<Notify>) -> Result<(Swarm<Behaviour>, Multiaddr), SpawnError> {
+async fn listening(
+    config: &SwarmConfig,
+    panicked: &Arc<Notify>,
+    shared: &Arc<Shared>,
+    delivery: &Delivery,
+) -> Result<(Swarm<Behaviour>, Multiaddr), SpawnError> {
     behaviour::check_port_free(&config.listen)?;
     let failed = |source| behaviour::listen_error(&config.listen, source);
-    let mut swarm = behaviour::build(config, Arc::clone(panicked))?;
+    let mut swarm = behaviour::build(config, Arc::clone(panicked), shared, delivery)?;
     swarm.listen_on(config.listen.clone()).map_err(|error| match error {
         TransportError::Other(source) => failed(source),
         TransportError::MultiaddrNotSupported(addr) => SpawnError::Config {
