@@ -37,7 +37,7 @@ pub enum SwarmEvent {
         /// What was published.
         body: Bytes,
     },
-    /// The first connection to a peer stands.
+    /// The first connection to a peer stands. Its messages may come a little before this.
     Connected(PeerId),
     /// The last connection to a peer is gone. Peers of the address book are dialled again.
     Disconnected(PeerId),

@@ -94,7 +94,10 @@ pub(crate) enum Command {
 }
 
 #[cfg(test)]
-pub(crate) struct Deed(pub(crate) Box<dyn FnOnce(&mut libp2p::Swarm<super::behaviour::Behaviour>) + Send>);
+pub(crate) type Swarm = libp2p::Swarm<super::behaviour::Behaviour>;
+
+#[cfg(test)]
+pub(crate) struct Deed(pub(crate) Box<dyn FnOnce(&mut Swarm) + Send>);
 
 #[cfg(test)]
 impl std::fmt::Debug for Deed {

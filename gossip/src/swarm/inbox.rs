@@ -114,20 +114,16 @@ impl Delivery {
     }
 
     /// Hands an event over, or gives it back if there is no room now.
-    ///
-    /// # Errors
-    /// The event.
-    pub(crate) fn offer(&self, event: SwarmEvent) -> Result<(), SwarmEvent> {
+    #[must_use]
+    pub(crate) fn offer(&self, event: SwarmEvent) -> Option<SwarmEvent> {
         let Ok(slot) = self.queue.try_reserve() else {
-            return Err(event);
+            return Some(event);
         };
-        match Arc::clone(&self.room).try_acquire_many_owned(self.cost(&event)) {
-            Ok(room) => {
-                slot.send(Queued { event, _room: room });
-                Ok(())
-            }
-            Err(_) => Err(event),
-        }
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(self.cost(&event)) else {
+            return Some(event);
+        };
+        slot.send(Queued { event, _room: room });
+        None
     }
 
     /// Waits for a place for `event`; never ends once the application is gone, which [`Self::closed`] reports.
@@ -208,7 +204,7 @@ impl Inbox {
     pub(crate) fn pump(&mut self) {
         while let Some(next) = self.held.pop_front() {
             let Held { event, _holding, _budget } = next;
-            if let Err(event) = self.delivery.offer(event) {
+            if let Some(event) = self.delivery.offer(event) {
                 self.held.push_front(Held { event, _holding, _budget });
                 break;
             }

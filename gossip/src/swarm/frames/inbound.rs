@@ -42,8 +42,14 @@ struct Held {
     messages: VecDeque<Bytes>,
     bytes: usize,
     _budget: Budget,
-    /// Since when there is no room for the next message, and the wait for it.
-    wait: Option<(Holding, Pin<Box<dyn Future<Output = Place> + Send>>)>,
+    /// There is no room for the next message.
+    wait: Option<Wait>,
+}
+
+/// The wait for a place, during which the frame's messages count as held.
+struct Wait {
+    place: Pin<Box<dyn Future<Output = Place> + Send>>,
+    _holding: Holding,
 }
 
 struct Open<S> {
@@ -55,6 +61,10 @@ struct Open<S> {
     /// An acknowledgement being written.
     writing: [u8; 4],
     unwritten: usize,
+    /// The sender has no more to say.
+    ended: bool,
+    /// No frame has become whole since the timer for it was set.
+    stuck: bool,
 }
 
 /// At most one stream and one frame at a time.
@@ -64,6 +74,8 @@ pub(super) struct Inbound<S> {
     /// It may come from a stream that is gone by now: then nobody hears that the application has it.
     held: Option<(Held, bool)>,
     acknowledge: Timer,
+    /// For a frame that does not become whole.
+    patience: Timer,
 }
 
 impl<S> fmt::Debug for Inbound<S> {
@@ -74,7 +86,7 @@ impl<S> fmt::Debug for Inbound<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
     pub(super) fn new(from: PeerId) -> Self {
-        Self { from, open: None, held: None, acknowledge: Timer::default() }
+        Self { from, open: None, held: None, acknowledge: Timer::default(), patience: Timer::default() }
     }
 
     /// The peer has opened a stream: the one before it is over, and what came on it without an acknowledgement will come again.
@@ -89,6 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             owed_bytes: 0,
             writing: [0; 4],
             unwritten: 0,
+            ended: false,
+            stuck: false,
         });
     }
 
@@ -107,25 +121,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            let Some(open) = &mut self.open else {
-                return Ok(());
+            let Some(open) = self.open.as_mut().filter(|open| !open.ended) else {
+                break;
             };
             let arrived = match open.reader.poll_frame(cx, &mut open.stream)? {
                 Poll::Pending => break,
                 Poll::Ready(Some(arrived)) => arrived,
                 Poll::Ready(None) => {
-                    self.open = None;
-                    return Ok(());
+                    open.ended = true;
+                    break;
                 }
             };
             frames = frames.saturating_add(1);
+            open.stuck = false;
             let received = u64::try_from(arrived.messages.len()).unwrap_or(u64::MAX);
             count(&parts.shared.counters.messages_received, received);
             let messages = VecDeque::from(arrived.messages);
             let held = Held { messages, bytes: arrived.bytes, _budget: arrived.budget, wait: None };
             self.held = Some((held, true));
         }
+        self.watch(cx, parts.shared.limits.stream_timeout)?;
         self.acknowledge(cx)
+    }
+
+    /// Gives a stream up whose frame began and never ended: what is there of it takes memory and a share of the reading budget, which others
+    /// want. Between `patience` and twice as long, since the timer is not set for each frame.
+    fn watch(&mut self, cx: &mut Context<'_>, patience: Duration) -> io::Result<()> {
+        let over = self.patience.poll(cx).is_ready();
+        let Some(open) = self.open.as_mut().filter(|open| open.reader.is_within()) else {
+            return Ok(());
+        };
+        if over && open.stuck {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if !self.patience.is_set() {
+            open.stuck = true;
+            self.patience.set(patience);
+            if self.patience.poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Ok(())
     }
 
     /// Moves the held frame to the application; ready when nothing is left of it.
@@ -134,27 +170,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             return Poll::Ready(());
         };
         let from = self.from;
-        if let Some((_, wait)) = &mut held.wait {
-            let place = ready!(wait.as_mut().poll(cx));
+        if let Some(wait) = &mut held.wait {
+            let place = ready!(wait.place.as_mut().poll(cx));
             held.wait = None;
             if let Some(body) = held.messages.pop_front() {
                 place.fill(SwarmEvent::Message { from, body });
             }
         }
         while let Some(body) = held.messages.pop_front() {
-            let Err(event) = parts.delivery.offer(SwarmEvent::Message { from, body }) else {
+            let Some(event) = parts.delivery.offer(SwarmEvent::Message { from, body }) else {
                 continue;
             };
-            let mut wait = Box::pin(parts.delivery.place(&event));
-            if let Poll::Ready(place) = wait.as_mut().poll(cx) {
+            let mut place = Box::pin(parts.delivery.place(&event));
+            if let Poll::Ready(place) = place.as_mut().poll(cx) {
                 place.fill(event);
                 continue;
             }
             if let SwarmEvent::Message { body, .. } = event {
                 held.messages.push_front(body);
             }
-            let holding = parts.delivery.hold(held.messages.len(), held.bytes);
-            held.wait = Some((holding, wait));
+            let _holding = parts.delivery.hold(held.messages.len(), held.bytes);
+            held.wait = Some(Wait { place, _holding });
             return Poll::Pending;
         }
         if let Some(open) = self.open.as_mut().filter(|_| *owed) {
@@ -171,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let due = overdue || open.owed_frames >= OWED_FRAMES_MAX || open.owed_bytes >= OWED_BYTES_MAX;
+        let due = overdue || open.ended || open.owed_frames >= OWED_FRAMES_MAX || open.owed_bytes >= OWED_BYTES_MAX;
         if due && open.unwritten == 0 && open.owed_frames > 0 {
             open.writing = u32::try_from(open.owed_frames).unwrap_or(u32::MAX).to_le_bytes();
             open.unwritten = open.writing.len();
@@ -187,6 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => open.unwritten = open.unwritten.saturating_sub(written),
             }
+        }
+        if open.ended && open.unwritten == 0 {
+            self.open = None;
+            return Ok(());
         }
         if wrote {
             // What cannot be flushed now goes with the next acknowledgement.

@@ -82,6 +82,11 @@ impl Lane {
         dropped
     }
 
+    #[cfg(test)]
+    pub(crate) fn carrier(&self) -> Option<ConnectionId> {
+        self.state().carrier
+    }
+
     /// Messages waiting for their first sending.
     pub(crate) fn waiting(&self) -> usize {
         self.state().outbox.len()

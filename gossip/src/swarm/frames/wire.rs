@@ -108,6 +108,11 @@ impl Reader {
         }
     }
 
+    /// Whether a frame has begun and is not whole.
+    pub(crate) fn is_within(&self) -> bool {
+        self.prefixed > 0
+    }
+
     /// The next frame; `None` when the sender has ended the stream between two frames.
     ///
     /// # Errors
