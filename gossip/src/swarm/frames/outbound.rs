@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -13,7 +14,6 @@ use libp2p::{PeerId, swarm::ConnectionId};
 
 use super::super::{codec::invalid, config::Limits, handle::count};
 use super::{Parts, lane::Lane, timer::Timer, wire::Acknowledgements};
-use std::sync::Arc;
 
 enum State<S> {
     /// No stream: nothing to send so far, or another connection carries.
@@ -130,8 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
             let frames = more.ok_or(io::ErrorKind::UnexpectedEof)?;
             // One that is still being written cannot have arrived.
             let whole = open.unacknowledged.saturating_sub(usize::from(open.writing.is_some()));
-            let messages = self.lane.acknowledged(self.connection, frames).filter(|_| frames <= whole);
-            count(&counters.messages_sent, messages.ok_or_else(|| invalid("acknowledgement of what was not sent"))?);
+            let known = (frames <= whole).then(|| self.lane.acknowledged(self.connection, frames)).flatten();
+            let messages = known.ok_or_else(|| invalid("acknowledgement of what was not sent"))?;
+            count(&counters.messages_sent, messages);
             open.unacknowledged = open.unacknowledged.saturating_sub(frames);
             open.moved = true;
             self.failures = 0;
