@@ -7,17 +7,34 @@
     reason = "tests"
 )]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::{
+    PeerId, StreamProtocol,
+    swarm::dial_opts::{DialOpts, PeerCondition},
+};
 use tokio::sync::oneshot;
 
 use super::{
     super::{
+        codec::Reading,
+        config::Limits,
         event::SwarmEvent,
+        handle::Shared,
+        inbox::Delivery,
         tests::{Node, config, pair, start, until},
     },
+    Parts,
+    inbound::Inbound,
     lane::WINDOW_BYTES,
     wire::{MESSAGES_MAX, PREFIX_BYTES, encode_message, seal},
 };
@@ -121,6 +138,87 @@ async fn receiver_that_stops_reading_makes_messages_expire_and_no_more() {
     a.handle.send(b.id(), Bytes::from_static(b"fresh")).unwrap();
     while b.message().await.1 != "fresh" {}
     until("the outbox is empty", || a.handle.peers()[0].waiting == 0).await;
+}
+
+/// Its streams are given up again and again while it holds a frame of one that is gone.
+/// A stream with all its bytes there and then its end; keeps what is written.
+struct Scripted {
+    input: futures::io::Cursor<Vec<u8>>,
+    output: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Scripted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.input).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Scripted {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.output.lock().unwrap().extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn frame_of_a_stream_that_is_gone_counts_for_nothing_on_the_next() {
+    let limits = Limits { inbox_count_max: 1, ..Limits::default() };
+    let (delivery, mut events) = Delivery::new(&limits);
+    let shared = Arc::new(Shared::new(PeerId::random(), Vec::new(), limits));
+    let parts = Parts { protocol: StreamProtocol::new("/test"), shared, delivery, reading: Reading::new(1 << 20) };
+    let mut inbound = Inbound::new(PeerId::random());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut outputs = Vec::new();
+    for _ in 0..2 {
+        let output = Arc::default();
+        outputs.push(Arc::clone(&output));
+        let input = futures::io::Cursor::new(frame(&[b"1", b"2"]));
+        inbound.accept(&parts, Scripted { input, output });
+        // The first message fits; the second is held, and keeps the next stream from being read.
+        inbound.poll(&mut cx, &parts);
+    }
+    for expected in ["1", "2", "1", "2"] {
+        let Some(SwarmEvent::Message { body, .. }) = events.try_recv() else { panic!("{expected} did not come") };
+        assert_eq!(body, expected);
+        inbound.poll(&mut cx, &parts);
+    }
+    let written = |n: usize| outputs[n].lock().unwrap().clone();
+    assert_eq!((written(0), written(1)), (Vec::new(), vec![1, 0, 0, 0]));
+}
+
+#[tokio::test]
+async fn slow_receiver_has_everything_in_the_end() {
+    let mut slow = config(2, &[]);
+    slow.limits.inbox_count_max = 16;
+    let mut hasty = config(1, &[]);
+    hasty.limits.stream_timeout = Duration::from_millis(20);
+    hasty.limits.backoff_min = Duration::from_millis(1);
+    hasty.limits.backoff_max = Duration::from_millis(5);
+    let (a, mut b) = (start(hasty).await, start(slow).await);
+    a.handle.add_peer(b.entry());
+    until("connected", || a.handle.connected() == [b.id()]).await;
+    let mut seen = Vec::new();
+    for n in 0..3_000 {
+        a.handle.send(b.id(), numbered(n, 20)).unwrap();
+        if n % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            seen.push(number(&b.message().await.1));
+        }
+    }
+    while seen.last() != Some(&2_999) {
+        seen.push(number(&b.message().await.1));
+    }
+    assert_whole_and_in_order(&seen, 3_000);
+    assert!(a.handle.stats().frames_retried > 5);
+    assert!(seen.len() > 3_000, "some came twice");
 }
 
 #[tokio::test]
