@@ -10,6 +10,7 @@
 use crate::cell::{Named, Ref};
 use crate::levels::{Levels, short_skip};
 use crate::partition::{Partition, PartitionRoot};
+use crate::past::Moments;
 use crate::update::{Buffers, Item};
 use smt_trie_proof::{Block, EMPTY_HASH, Hash, hash_blocks, inner_block};
 
@@ -63,7 +64,7 @@ impl Partition {
             Named::Leaf(number) => Some(self.leaves.get(number).block(slot)),
             Named::Node(number) => {
                 let node = self.nodes.get(number);
-                let levels = Levels::new(node, slot, || self.path_below(node));
+                let levels = Levels::new(node, slot, || self.path_below(node, Moments::NOW));
                 self.compressions += if levels.chain.is_some() { 2 } else { 0 };
                 Some(levels.top().block())
             }

@@ -48,8 +48,27 @@ pub(crate) fn trit_of_head(head: u64, branch: u8) -> usize {
     (head / span(branch + 1) % 3) as usize
 }
 
-/// Last generation a cell can name.
-pub(crate) const GENERATION_MAX: u32 = (1 << 24) - 1;
+/// Says when a cell last changed, and where what it was before is kept; see `past.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub(crate) struct Stamp([u8; 3]);
+
+impl Stamp {
+    pub(crate) const MAX: u32 = (1 << 24) - 1;
+
+    /// Of a number that is at most [`Self::MAX`].
+    #[inline]
+    pub(crate) fn new(number: u32) -> Self {
+        let [a, b, c, _] = number.to_le_bytes();
+        Self([a, b, c])
+    }
+
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        let Self([a, b, c]) = self;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+}
 
 /// Names a cell: nothing, a leaf, or an inner node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -102,8 +121,7 @@ pub(crate) struct NodeCell {
     pub(crate) children: [Ref; 3],
     /// Trit at which the keys part.
     pub(crate) branch: u8,
-    /// The partition's generation when the cell was made, little-endian.
-    born: [u8; 3],
+    pub(crate) stamp: Stamp,
     /// The first 40 trits of all keys below as far as they agree, zero from `branch` on.
     pub(crate) head: u64,
     /// Of all leaves below.
@@ -115,21 +133,6 @@ impl NodeCell {
     pub(crate) fn new(branch: u8, head: u64, sum: u64) -> Self {
         let rest = if branch < LEADING_TRITS { head % span(branch) } else { 0 };
         Self { branch, head: head - rest, sum, ..Self::zeroed() }
-    }
-
-    /// Generation of its partition in which the cell was made.
-    #[inline]
-    pub(crate) fn born(&self) -> u32 {
-        let [a, b, c] = self.born;
-        u32::from_le_bytes([a, b, c, 0])
-    }
-
-    /// The same cell as made in generation `born`, at most [`GENERATION_MAX`].
-    #[inline]
-    pub(crate) fn born_in(mut self, born: u32) -> Self {
-        let [a, b, c, _] = born.to_le_bytes();
-        self.born = [a, b, c];
-        self
     }
 
     /// Whether the prefix before `branch` is all in `head`.
@@ -154,23 +157,22 @@ impl NodeCell {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(128))]
 pub(crate) struct LeafCell {
+    /// As hashed: the value, or the digest of a long one.
+    pub(crate) content: Content,
     pub(crate) key: Key,
     pub(crate) sum: u64,
     /// Where a long value is kept; 0 for a short one.
     pub(crate) long: u32,
-    /// The partition's generation when the cell was made.
-    pub(crate) born: u32,
+    _unused: u8,
+    pub(crate) stamp: Stamp,
     /// Length of the value in bytes.
     pub(crate) value_len: u16,
-    _unused: [u8; 14],
-    /// As hashed: the value, or the digest of a long one. A cache line of its own: who only replaces the leaf does not
-    /// need it.
-    pub(crate) content: Content,
+    _unused_too: [u8; 14],
 }
 
 impl LeafCell {
-    pub(crate) fn new(key: Key, content: Content, value_len: u16, sum: u64, born: u32) -> Self {
-        Self { key, content, sum, long: 0, born, value_len, _unused: [0; 14] }
+    pub(crate) fn new(key: Key, content: Content, value_len: u16, sum: u64, stamp: Stamp) -> Self {
+        Self { key, content, sum, value_len, stamp, ..Self::zeroed() }
     }
 
     /// The preimage of its hash in a slot at depth `slot`.
@@ -214,6 +216,11 @@ impl LongValues {
         let value = std::mem::take(&mut self.values[number as usize - 1]);
         self.bytes -= value.len();
         self.free.push(number);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.free.len() == self.values.len()
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -9,6 +9,7 @@
 
 use crate::cell::{Named, NodeCell, Ref, common_head, span, trit_of_head};
 use crate::partition::{Partition, turn};
+use crate::past::Moments;
 use crate::update::{Batch, Change, Item};
 use smt_trie_proof::{Key, KeyPath, LEADING_TRITS, leading_trits};
 
@@ -77,7 +78,7 @@ impl Partition {
             let (from, to) = (bounds[turn], bounds[turn + 1]);
             if from < to {
                 let at = children[turn];
-                self.prefetch_for_update(at);
+                self.prefetch(at);
                 if !matches!(at.named(), Named::Node(_)) {
                     // What is put there is needed as soon.
                     batch.prefetch(here[(from - item.from) as usize].position);
@@ -196,7 +197,7 @@ impl Partition {
         }
         let path = match at.named() {
             Named::Leaf(leaf) => KeyPath::new(&self.leaves.get(leaf).key),
-            Named::Node(node) => self.path_below(self.nodes.get(node)),
+            Named::Node(node) => self.path_below(self.nodes.get(node), Moments::NOW),
             Named::Nothing => return 0,
         };
         path.common_trits(&KeyPath::new(key)).min(branch)
@@ -215,7 +216,7 @@ impl Partition {
                 if branch < LEADING_TRITS {
                     Some(trit_of_head(node.head, branch))
                 } else {
-                    Some(usize::from(self.path_below(node).trit(branch)))
+                    Some(usize::from(self.path_below(node, Moments::NOW).trit(branch)))
                 }
             }
         }

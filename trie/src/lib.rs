@@ -16,8 +16,8 @@
 //! partition level by level: down, with the cells of the next level prefetched, and up, with each
 //! level hashed many nodes at a time; partitions are spread over threads. See `update.rs`.
 //!
-//! [`Trie::retain`] keeps the present state as a version; later updates copy the nodes it sees before they
-//! change them ([`Trie::prune`] gives the copies back). [`Trie::view`] reads a version while newer
+//! [`Trie::retain`] keeps the present state as a version; later updates keep what nodes were before they
+//! change them, in a log ([`Trie::prune`] gives it back). [`Trie::view`] reads a version while newer
 //! batches come and go.
 
 mod ascend;
@@ -27,6 +27,7 @@ pub mod disk;
 mod error;
 mod levels;
 mod partition;
+mod past;
 mod prefetch;
 mod residency;
 mod settings;

@@ -1,9 +1,9 @@
 //! One part of the key space: its cells, its root, and the versions it retains.
 //!
-//! A version is a root. The cells it reaches are never changed while it is retained: an update copies
-//! what it would change ([`Partition::own_node`]), and the number of a cell that a newer version no
-//! longer reaches is noted with the newest version that does. Versions go oldest first, and with
-//! each its noted cells.
+//! A version is a root, and the moment at which it was retained. What cells were then is kept in a log before an
+//! update changes them ([`Partition::own_node`]; see `past.rs`), and the number of a cell that the current content no
+//! longer reaches is noted with the newest version, as long as that or an older one reaches it. Versions go oldest
+//! first, and with each its part of the log and its noted cells.
 
 #![allow(
     clippy::indexing_slicing,
@@ -11,10 +11,12 @@
     reason = "arithmetic kernel: turns are 0 to 2, depths at most 162, counters count cells in memory"
 )]
 
-use crate::cell::{GENERATION_MAX, LeafCell, LongValues, Named, NodeCell, Ref};
+mod read;
+
+use crate::cell::{LeafCell, LongValues, Named, NodeCell, Ref, Stamp};
 use crate::levels::Levels;
+use crate::past::{Moments, Past};
 use crate::slab::Slab;
-use crate::trie::Entry;
 use smt_trie_proof::{EMPTY_HASH, Hash, Key, KeyPath, LEADING_TRITS, block_hash};
 use std::collections::VecDeque;
 
@@ -28,8 +30,10 @@ pub(crate) struct Partition {
     pub(crate) long: LongValues,
     pub(crate) root: PartitionRoot,
     versions: VecDeque<Version>,
-    /// Goes up with each version: cells of older generations may be seen by one, cells of this generation by none.
-    generation: u32,
+    past_nodes: Past,
+    past_leaves: Past,
+    /// When the newest version was retained: it may see cells that have not changed since.
+    newest: Moments,
     /// BLAKE3 compressions done so far.
     pub(crate) compressions: u64,
 }
@@ -92,10 +96,14 @@ impl PartialEq for PartitionRoot {
 struct Version {
     epoch: u64,
     root: PartitionRoot,
+    moments: Moments,
+    /// Cells kept in the log since, until the next version, that are not noted below as well.
+    past_nodes: usize,
+    past_leaves: usize,
     /// Cells that this version is the newest to reach.
     last_nodes: Vec<u32>,
     last_leaves: Vec<u32>,
-    /// The long values of these leaves.
+    /// Long values of leaves that it is the newest to reach.
     last_long: Vec<u32>,
 }
 
@@ -109,22 +117,41 @@ impl Partition {
             long: LongValues::default(),
             root: PartitionRoot::EMPTY,
             versions: VecDeque::new(),
-            generation: 1,
+            past_nodes: Past::default(),
+            past_leaves: Past::default(),
+            newest: Moments::START,
             compressions: 0,
         }
     }
 
     /// The current content becomes version `epoch`, newer than all others.
     pub(crate) fn retain(&mut self, epoch: u64) {
-        if self.generation == GENERATION_MAX {
-            // Once in sixteen million versions all cells are made old, and counting begins anew.
-            self.nodes.for_each_mut(|node| *node = node.born_in(0));
-            self.leaves.for_each_mut(|leaf| leaf.born = 0);
-            self.generation = 0;
+        self.rebase();
+        self.newest = Moments { nodes: self.past_nodes.begin(), leaves: self.past_leaves.begin() };
+        self.versions.push_back(Version {
+            epoch,
+            root: self.root,
+            moments: self.newest,
+            past_nodes: 0,
+            past_leaves: 0,
+            last_nodes: Vec::new(),
+            last_leaves: Vec::new(),
+            last_long: Vec::new(),
+        });
+    }
+
+    /// Stamps do not reach for ever: once in some million records all positions are made smaller.
+    fn rebase(&mut self) {
+        if let Some(by) = self.past_nodes.to_rebase() {
+            self.past_nodes.rebase(by);
+            self.nodes.for_each_mut(|node| node.stamp.rebase(by));
+            self.versions.iter_mut().for_each(|version| version.moments.nodes.rebase(by));
         }
-        self.generation += 1;
-        let (last_nodes, last_leaves, last_long) = (Vec::new(), Vec::new(), Vec::new());
-        self.versions.push_back(Version { epoch, root: self.root, last_nodes, last_leaves, last_long });
+        if let Some(by) = self.past_leaves.to_rebase() {
+            self.past_leaves.rebase(by);
+            self.leaves.for_each_mut(|leaf| leaf.stamp.rebase(by));
+            self.versions.iter_mut().for_each(|version| version.moments.leaves.rebase(by));
+        }
     }
 
     /// Drops all versions before `before`. Cost: the cells only they reach.
@@ -140,25 +167,11 @@ impl Partition {
                 self.long.free(long);
             }
         }
-    }
-
-    /// The content of a retained version.
-    pub(crate) fn root_at(&self, epoch: u64) -> Option<&PartitionRoot> {
-        let found = self.versions.binary_search_by_key(&epoch, |version| version.epoch).ok()?;
-        self.versions.get(found).map(|version| &version.root)
-    }
-
-    /// The retained versions, oldest first.
-    pub(crate) fn version_roots(&self) -> impl Iterator<Item = (u64, &PartitionRoot)> {
-        self.versions.iter().map(|version| (version.epoch, &version.root))
-    }
-
-    /// Asks the processor to fetch what a batch soon needs of a cell: of a leaf that it replaces, the key and the sum.
-    #[inline]
-    pub(crate) fn prefetch_for_update(&self, at: Ref) {
-        match at.named() {
-            Named::Leaf(leaf) if !self.versions.is_empty() => self.leaves.prefetch_head(leaf),
-            _ => self.prefetch(at),
+        let oldest = self.versions.front().map_or(Moments::NOW, |version| version.moments);
+        self.past_nodes.drop_before(oldest.nodes, &mut self.nodes);
+        self.past_leaves.drop_before(oldest.leaves, &mut self.leaves);
+        if self.versions.is_empty() {
+            self.newest = Moments::START;
         }
     }
 
@@ -185,154 +198,115 @@ impl Partition {
             + size_of::<Self>()
     }
 
-    /// A cell with the same content that no version sees: itself or a copy.
+    /// Leaves in memory, those that only versions see included.
+    pub(crate) fn leaf_count(&self) -> usize {
+        self.leaves.used() + self.versions.iter().map(|version| version.past_leaves).sum::<usize>()
+    }
+
+    /// Inner nodes in memory, those that only versions see included.
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.used() + self.versions.iter().map(|version| version.past_nodes).sum::<usize>()
+    }
+
+    /// Makes sure that a node may be changed: what versions see of it is kept first. Returns its number, which is
+    /// another one where the log is full.
     #[inline]
     pub(crate) fn own_node(&mut self, number: u32) -> u32 {
-        let Some(newest) = self.versions.back_mut() else { return number };
-        let node = self.nodes.get(number);
-        if node.born() == self.generation {
+        let node = *self.nodes.get(number);
+        if self.newest.nodes.is_before(node.stamp) {
             return number;
         }
-        newest.last_nodes.push(number);
-        let copy = node.born_in(self.generation);
-        self.nodes.alloc(copy)
+        let newest = self.versions.back_mut().expect("without versions every stamp is after the newest");
+        let Some((stamp, place)) = self.past_nodes.push(&mut self.nodes) else {
+            newest.last_nodes.push(number);
+            return self.new_node(node);
+        };
+        newest.past_nodes += 1;
+        *self.nodes.get_mut(place) = node;
+        self.nodes.get_mut(number).stamp = stamp;
+        number
     }
 
     /// A new inner node.
     pub(crate) fn new_node(&mut self, cell: NodeCell) -> u32 {
-        self.nodes.alloc(cell.born_in(self.generation))
+        self.nodes.alloc(NodeCell { stamp: self.newest.nodes.stamp(), ..cell })
     }
 
     /// The current content no longer reaches the node.
     pub(crate) fn drop_node(&mut self, number: u32) {
+        let stamp = self.nodes.get(number).stamp;
         match self.versions.back_mut() {
-            Some(newest) if self.nodes.get(number).born() != self.generation => newest.last_nodes.push(number),
-            _ => self.nodes.free(number),
+            // New since the newest version, and so nothing that any version sees.
+            Some(_) if stamp == self.newest.nodes.stamp() => self.nodes.free(number),
+            Some(newest) => {
+                // Versions come to what is in the log by the cell's number.
+                newest.past_nodes -= usize::from(self.newest.nodes.is_before(stamp));
+                newest.last_nodes.push(number);
+            }
+            None => self.nodes.free(number),
         }
     }
 
     /// The current content no longer reaches the leaf.
     pub(crate) fn drop_leaf(&mut self, number: u32) {
-        let LeafCell { long, born, .. } = *self.leaves.get(number);
+        let LeafCell { long, stamp, .. } = *self.leaves.get(number);
+        let changed = self.newest.leaves.is_before(stamp);
         match self.versions.back_mut() {
-            Some(newest) if born != self.generation => {
+            Some(_) if stamp == self.newest.leaves.stamp() => self.leaves.free(number),
+            Some(newest) => {
+                newest.past_leaves -= usize::from(changed);
                 newest.last_leaves.push(number);
-                newest.last_long.extend((long != 0).then_some(long));
             }
-            _ => {
-                self.leaves.free(number);
-                if long != 0 {
-                    self.long.free(long);
-                }
-            }
+            None => self.leaves.free(number),
+        }
+        self.drop_long(long, changed);
+    }
+
+    /// The current content no longer has the long value `long`; `changed` says that no version has it either.
+    fn drop_long(&mut self, long: u32, changed: bool) {
+        match self.versions.back_mut() {
+            _ if long == 0 => {}
+            Some(newest) if !changed => newest.last_long.push(long),
+            _ => self.long.free(long),
         }
     }
 
     /// A new leaf.
     pub(crate) fn new_leaf(&mut self, key: &Key, value: &[u8], sum: u64) -> u32 {
-        let cell = self.leaf_cell(key, value, sum);
+        let cell = self.leaf_cell(key, value, sum, self.newest.leaves.stamp());
         self.leaves.alloc(cell)
     }
 
-    /// Another value for a leaf; returns its number, which may be a new one, and the old sum.
+    /// Another value for a leaf; returns its number, which is another one where the log is full, and the old sum.
     #[inline]
     pub(crate) fn set_leaf(&mut self, number: u32, value: &[u8], sum: u64) -> (u32, u64) {
-        let old = self.leaves.get(number);
-        let (key, before) = (old.key, old.sum);
-        let in_place = self.versions.is_empty() || old.born == self.generation;
-        if !in_place {
-            self.drop_leaf(number);
-            return (self.new_leaf(&key, value, sum), before);
+        let old = *self.leaves.get(number);
+        let LeafCell { key, sum: before, long, mut stamp, .. } = old;
+        let changed = self.newest.leaves.is_before(stamp);
+        if !changed {
+            let Some((kept, place)) = self.past_leaves.push(&mut self.leaves) else {
+                self.drop_leaf(number);
+                return (self.new_leaf(&key, value, sum), before);
+            };
+            *self.leaves.get_mut(place) = old;
+            self.versions.back_mut().expect("without versions every stamp is after the newest").past_leaves += 1;
+            stamp = kept;
         }
-        if old.long != 0 {
-            let long = old.long;
-            self.long.free(long);
-        }
-        *self.leaves.get_mut(number) = self.leaf_cell(&key, value, sum);
+        self.drop_long(long, changed);
+        *self.leaves.get_mut(number) = self.leaf_cell(&key, value, sum, stamp);
         (number, before)
     }
 
-    fn leaf_cell(&mut self, key: &Key, value: &[u8], sum: u64) -> LeafCell {
+    fn leaf_cell(&mut self, key: &Key, value: &[u8], sum: u64, stamp: Stamp) -> LeafCell {
         let content = smt_trie_proof::content(value);
         let len = u16::try_from(value.len()).expect("an update checks that values are at most 1,024 bytes");
-        let mut cell = LeafCell::new(*key, content, len, sum, self.generation);
+        let mut cell = LeafCell::new(*key, content, len, sum, stamp);
         if cell.short_value().is_none() {
             cell.long = self.long.put(value);
             // One compression per 64 bytes; a chunk of 1,024 bytes has no parents.
             self.compressions += value.len().div_ceil(64) as u64;
         }
         cell
-    }
-
-    /// The value of a leaf.
-    pub(crate) fn value<'a>(&'a self, leaf: &'a LeafCell) -> &'a [u8] {
-        leaf.short_value().unwrap_or_else(|| self.long.get(leaf.long))
-    }
-
-    /// The path of some key below a node. Cost: a walk down; needed only for prefixes of more than 40 trits.
-    pub(crate) fn path_below(&self, node: &NodeCell) -> KeyPath {
-        let mut node = node;
-        loop {
-            let turn = node.turns().next().expect("inner nodes have children");
-            match node.children[turn].named() {
-                Named::Leaf(leaf) => return KeyPath::new(&self.leaves.get(leaf).key),
-                Named::Node(below) => node = self.nodes.get(below),
-                Named::Nothing => unreachable!("`turns` names children that are there"),
-            }
-        }
-    }
-
-    /// The leaf of `key` below `at`.
-    pub(crate) fn find(&self, mut at: Ref, key: &Key, head: u64) -> Option<&LeafCell> {
-        // Skips need no look: a leaf carries its key. Each step goes down at least one trit.
-        loop {
-            match at.named() {
-                Named::Nothing => return None,
-                Named::Leaf(leaf) => return Some(self.leaves.get(leaf)).filter(|leaf| leaf.key == *key),
-                Named::Node(node) => {
-                    let node = self.nodes.get(node);
-                    at = node.children[turn(key, head, node.branch)];
-                }
-            }
-        }
-    }
-
-    /// All leaves below `at`, in key order.
-    pub(crate) fn leaves_below(&self, at: Ref) -> impl Iterator<Item = (&Key, Entry<'_>)> {
-        let mut stack = vec![at];
-        std::iter::from_fn(move || {
-            loop {
-                match stack.pop()?.named() {
-                    Named::Nothing => {}
-                    Named::Node(node) => stack.extend(self.nodes.get(node).children.iter().rev()),
-                    Named::Leaf(leaf) => {
-                        let leaf = self.leaves.get(leaf);
-                        return Some((&leaf.key, Entry { value: self.value(leaf), sum: leaf.sum }));
-                    }
-                }
-            }
-        })
-    }
-
-    /// All leaves of the current content, or of a retained version; none for a version that is not retained.
-    pub(crate) fn iter(&self, epoch: Option<u64>) -> impl Iterator<Item = (&Key, Entry<'_>)> {
-        let root = match epoch {
-            None => Some(&self.root),
-            Some(epoch) => self.root_at(epoch),
-        };
-        self.leaves_below(root.map_or(Ref::NOTHING, |root| root.at))
-    }
-
-    /// The topmost cell by value, to go with a root.
-    pub(crate) fn apex(&self, at: Ref) -> Apex {
-        match at.named() {
-            Named::Nothing => Apex::Empty,
-            Named::Leaf(leaf) => Apex::Leaf(*self.leaves.get(leaf)),
-            Named::Node(node) => {
-                let node = self.nodes.get(node);
-                Apex::Node(*node, (node.branch > LEADING_TRITS).then(|| self.path_below(node)))
-            }
-        }
     }
 }
 
@@ -352,21 +326,72 @@ mod tests {
     use crate::trie::Leaf;
     use crate::update::Scratch;
 
-    #[test]
-    fn versions_outlive_the_count_of_generations() {
-        let mut partition = Partition::new(0, false);
+    /// Versions 1 to 3 of three keys, of which each changes one after the one before was retained.
+    fn assert_versions_hold(partition: &mut Partition) {
         let mut scratch = Scratch::default();
-        let entry = |byte: u8, sum| ([byte; 32], Some(Leaf { value: vec![byte; 3], sum }));
+        let entry = |byte: u8, sum| ([byte; 32], Some(Leaf { value: vec![byte; 100], sum }));
         partition.update(&[entry(1, 1), entry(2, 2), entry(200, 3)], &mut scratch);
-        // Cells of generation 1 meet generation 1 again, two versions later.
-        partition.generation = GENERATION_MAX;
         for epoch in 1..4 {
             partition.retain(epoch);
-            partition.update(&[entry(1, 10 * epoch)], &mut scratch);
+            // Twice, as what changes again is not kept again; and one that comes and goes.
+            partition.update(&[entry(1, 99), entry(2, 99), entry(3, 0)], &mut scratch);
+            partition.update(&[entry(1, 10 * epoch), entry(2, 2), ([3; 32], None)], &mut scratch);
         }
         for epoch in 1..4 {
-            let sums: Vec<u64> = partition.iter(Some(epoch)).map(|(_, entry)| entry.sum).collect();
+            let entries: Vec<_> = partition.iter(Some(epoch)).collect();
+            assert!(entries.iter().all(|(key, entry)| entry.value == [key[0]; 100]));
+            let sums: Vec<u64> = entries.iter().map(|(_, entry)| entry.sum).collect();
             assert_eq!(sums, [if epoch == 1 { 1 } else { 10 * (epoch - 1) }, 2, 3], "epoch {epoch}");
+        }
+        partition.prune(3);
+        assert!(partition.iter(Some(3)).map(|(_, entry)| entry.sum).eq([20, 2, 3]));
+        let removal = |byte: u8| ([byte; 32], None::<Leaf>);
+        partition.update(&[removal(1), removal(2), removal(200)], &mut scratch);
+        partition.prune(4);
+        assert_eq!((partition.leaf_count(), partition.node_count()), (0, 0));
+        assert!(partition.long.is_empty());
+    }
+
+    #[test]
+    fn versions_outlive_the_count_of_records() {
+        for skipped in [0, 1, 1 << 22, (1 << 22) + 1] {
+            let mut partition = Partition::new(0, false);
+            partition.past_nodes.skip(skipped);
+            partition.past_leaves.skip(skipped);
+            assert_versions_hold(&mut partition);
+            assert_versions_hold(&mut partition);
+        }
+    }
+
+    #[test]
+    fn positions_become_smaller_under_versions_that_are_read() {
+        let (mut partition, mut scratch) = (Partition::new(0, false), Scratch::default());
+        partition.past_nodes.skip((1 << 22) - 1);
+        partition.past_leaves.skip((1 << 22) - 1);
+        let batch = |sum| -> Vec<_> { (0..=255).map(|byte| ([byte; 32], Some(Leaf { value: [byte], sum }))).collect() };
+        partition.update(&batch(0), &mut scratch);
+        let (mut smaller, mut last) = (0, partition.newest);
+        for epoch in 1..12 {
+            partition.retain(epoch);
+            smaller += usize::from(partition.newest.nodes < last.nodes && partition.newest.leaves < last.leaves);
+            last = partition.newest;
+            partition.update(&batch(epoch), &mut scratch);
+            partition.prune(epoch.saturating_sub(2));
+            for retained in epoch.saturating_sub(2).max(1)..=epoch {
+                let sums: Vec<u64> = partition.iter(Some(retained)).map(|(_, entry)| entry.sum).collect();
+                assert_eq!(sums, [retained - 1; 256], "version {retained} at epoch {epoch}");
+            }
+        }
+        assert_eq!(smaller, 1);
+    }
+
+    #[test]
+    fn versions_hold_where_the_log_is_full() {
+        for (nodes, leaves) in (0..8).flat_map(|nodes| (0..8).map(move |leaves| (nodes, leaves))) {
+            let mut partition = Partition::new(0, false);
+            partition.past_nodes.limit(nodes);
+            partition.past_leaves.limit(leaves);
+            assert_versions_hold(&mut partition);
         }
     }
 }

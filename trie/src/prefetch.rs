@@ -20,12 +20,6 @@ fn prefetch_line<T>(cell: &T, offset: usize) {
     let _ = (cell, offset);
 }
 
-/// Asks for the first cache line of `cell`.
-#[inline]
-pub(crate) fn prefetch_head<T>(cell: &T) {
-    prefetch_line(cell, 0);
-}
-
 /// Asks for both cache lines of `cell`.
 #[inline]
 pub(crate) fn prefetch<T>(cell: &T) {

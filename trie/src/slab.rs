@@ -21,6 +21,8 @@ const CHUNK_CELLS: usize = 1 << 14;
 const CHUNK_BYTES: usize = CHUNK_CELLS * CELL_BYTES;
 /// From so many cells on a first chunk gets its whole length.
 const EARLY_CELLS: usize = 1 << 10;
+/// Cells in a run.
+pub(crate) const RUN_CELLS: usize = 64;
 /// How many cells before its use a free one is fetched.
 const FETCH_AHEAD: usize = 12;
 /// Most cells: numbers keep one bit for the kind of cell.
@@ -34,6 +36,9 @@ pub(crate) struct Slab<T> {
     len: u32,
     /// Cells given back.
     free: Vec<u32>,
+    /// Runs given out and not given back, and those given back.
+    runs: usize,
+    free_runs: Vec<u32>,
     huge_pages: bool,
 }
 
@@ -87,7 +92,7 @@ impl<T: Pod> Chunk<T> {
 impl<T: Pod> Slab<T> {
     pub(crate) fn new(huge_pages: bool) -> Self {
         const { assert!(size_of::<T>() == CELL_BYTES && align_of::<T>() <= CELL_BYTES) };
-        Self { chunks: Vec::new(), len: 1, free: Vec::new(), huge_pages }
+        Self { chunks: Vec::new(), len: 1, free: Vec::new(), runs: 0, free_runs: Vec::new(), huge_pages }
     }
 
     #[inline]
@@ -161,6 +166,33 @@ impl<T: Pod> Slab<T> {
         self.free.push(number);
     }
 
+    /// A run: [`RUN_CELLS`] cells one after the other, to be written and read with [`Self::get_mut`] and [`Self::get`].
+    /// Returns the number of the first.
+    pub(crate) fn alloc_run(&mut self) -> u32 {
+        self.runs += 1;
+        if let Some(run) = self.free_runs.pop() {
+            return run;
+        }
+        // All runs fit the list of those given back: to give one back needs no memory.
+        self.free_runs.reserve(self.runs);
+        // Chunks are whole runs from a multiple of their length on: none lies across two of them.
+        while !(self.len as usize).is_multiple_of(RUN_CELLS) {
+            let skipped = self.push(T::zeroed());
+            self.free.push(skipped);
+        }
+        let run = self.len;
+        for _ in 0..RUN_CELLS {
+            self.push(T::zeroed());
+        }
+        run
+    }
+
+    /// Gives a run back.
+    pub(crate) fn free_run(&mut self, run: u32) {
+        self.runs -= 1;
+        self.free_runs.push(run);
+    }
+
     /// Changes every cell, in use or not.
     pub(crate) fn for_each_mut(&mut self, change: impl FnMut(&mut T)) {
         self.chunks.iter_mut().flat_map(Chunk::cells_mut).for_each(change);
@@ -172,15 +204,9 @@ impl<T: Pod> Slab<T> {
         crate::prefetch::prefetch(self.get(number));
     }
 
-    /// The same for the first half of a cell.
-    #[inline]
-    pub(crate) fn prefetch_head(&self, number: u32) {
-        crate::prefetch::prefetch_head(self.get(number));
-    }
-
-    /// Cells in use.
+    /// Cells in use, without those of runs.
     pub(crate) fn used(&self) -> usize {
-        self.len as usize - 1 - self.free.len()
+        self.len as usize - 1 - self.free.len() - (self.runs + self.free_runs.len()) * RUN_CELLS
     }
 
     /// Bytes of memory held, in use or not.
@@ -189,7 +215,7 @@ impl<T: Pod> Slab<T> {
             Chunk::Heap(cells) => cells.capacity() * CELL_BYTES,
             Chunk::Mapped(_) => CHUNK_BYTES,
         };
-        self.chunks.iter().map(chunk).sum::<usize>() + self.free.capacity() * 4
+        self.chunks.iter().map(chunk).sum::<usize>() + (self.free.capacity() + self.free_runs.capacity()) * 4
     }
 }
 
@@ -199,6 +225,8 @@ impl<T: Pod> Clone for Slab<T> {
             chunks: Vec::with_capacity(self.chunks.len()),
             len: self.len,
             free: self.free.clone(),
+            runs: self.runs,
+            free_runs: self.free_runs.clone(),
             huge_pages: self.huge_pages,
         };
         for (index, chunk) in self.chunks.iter().enumerate() {

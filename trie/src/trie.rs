@@ -156,7 +156,7 @@ impl Trie {
 
     /// The trie as it is now.
     pub fn current(&self) -> View<'_> {
-        View { trie: self, top: &self.top }
+        View { trie: self, top: &self.top, epoch: None }
     }
 
     /// The commitment to all keys, values and sums. Cost: none, it is kept.
@@ -212,8 +212,8 @@ impl Trie {
     pub fn stats(&self) -> Stats {
         let empty = Stats { compressions: self.compressions, ..Stats::default() };
         self.partitions.iter().flatten().fold(empty, |stats, partition| Stats {
-            leaves: stats.leaves + partition.leaves.used(),
-            nodes: stats.nodes + partition.nodes.used(),
+            leaves: stats.leaves + partition.leaf_count(),
+            nodes: stats.nodes + partition.node_count(),
             resident_bytes: stats.resident_bytes + partition.resident_bytes(),
             compressions: stats.compressions + partition.compressions,
         })
@@ -380,8 +380,8 @@ impl Trie {
         self.partitions.get(part).and_then(Option::as_deref).expect(RESIDENT)
     }
 
-    /// The current content becomes the retained version `epoch`. Cost: about a kilobyte a partition and a pass over one
-    /// bit a node now, and a copy of every node that is changed from here on and was not yet since this version.
+    /// The current content becomes the retained version `epoch`. Cost: about a kilobyte a partition now,
+    /// and a copy of what every node is that changes from here on, made when it first does.
     ///
     /// # Panics
     ///
@@ -411,7 +411,7 @@ impl Trie {
     /// The trie as it was when `epoch` was retained; `None` if it is not (any more).
     pub fn view(&self, epoch: u64) -> Option<View<'_>> {
         let found = self.versions.binary_search_by_key(&epoch, |(epoch, _)| *epoch).ok()?;
-        self.versions.get(found).map(|(_, top)| View { trie: self, top })
+        self.versions.get(found).map(|(_, top)| View { trie: self, top, epoch: Some(epoch) })
     }
 }
 

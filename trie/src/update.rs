@@ -1,8 +1,8 @@
 //! One batch applied to one partition, level by level.
 //!
 //! *Descent.* Level 0 is a partition's slot with all changes; an item of the next level is a child
-//! slot with the changes that go there. All structure is made on the way down: nodes are copied where a
-//! version sees them, leaves are put and removed, a slot where keys part anew gets its node. Items of
+//! slot with the changes that go there. All structure is made on the way down: what a node was is kept where a
+//! version sees it, leaves are put and removed, a slot where keys part anew gets its node. Items of
 //! one level are independent, and the cells of the next one are prefetched while they are cut, so
 //! that the cache misses of a batch overlap.
 //!

@@ -3,6 +3,7 @@
 use crate::cell::{Named, NodeCell, Ref};
 use crate::levels::{Levels, short_skip};
 use crate::partition::Partition;
+use crate::past::Moments;
 use crate::top::Top;
 use crate::trie::{Entry, Trie};
 use smt_trie_proof::{
@@ -15,6 +16,8 @@ use smt_trie_proof::{
 pub struct View<'a> {
     pub(crate) trie: &'a Trie,
     pub(crate) top: &'a Top,
+    /// `None` is now.
+    pub(crate) epoch: Option<u64>,
 }
 
 impl<'a> View<'a> {
@@ -42,15 +45,18 @@ impl<'a> View<'a> {
             return None;
         }
         let partition = self.trie.resident(part);
-        let leaf = partition.find(root.at, key, head)?;
+        let leaf = partition.find(root.at, key, head, partition.moments(self.epoch))?;
         Some(Entry { value: partition.value(leaf), sum: leaf.sum })
     }
 
     /// All keys in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a Key, Entry<'a>)> + use<'a> {
-        let trie = self.trie;
+        let Self { trie, epoch, .. } = *self;
         let filled = self.top.parts.iter().enumerate().filter(|(_, root)| root.len > 0);
-        filled.flat_map(move |(part, root)| trie.resident(part).leaves_below(root.at))
+        filled.flat_map(move |(part, root)| {
+            let partition = trie.resident(part);
+            partition.leaves_below(root.at, partition.moments(epoch))
+        })
     }
 
     /// The proof that `key` has its value and sum, or that it is absent.
@@ -86,21 +92,20 @@ impl<'a> View<'a> {
             None => Some((self.top.nodes.get(usize::try_from(number).ok()?)?, None)),
             Some(part) => {
                 let partition = self.trie.resident(part);
-                Some((partition.nodes.get(number), Some(partition)))
+                Some((partition.node_at(number, at.moments.nodes), Some(partition)))
             }
         }
     }
 
-    /// Child slot `at` of a node above the partitions, or of one in partition `part`.
-    fn enter(&self, part: Option<usize>, at: Ref, slot: u8) -> At {
-        match (part, at.named()) {
-            (None, Named::Leaf(number)) => {
-                let part = usize::try_from(number).ok();
-                let at = part.and_then(|part| self.top.parts.get(part)).map_or(Ref::NOTHING, |root| root.at);
-                At { part, at, slot, lower: false }
-            }
-            _ => At { part, at, slot, lower: false },
-        }
+    /// A slot above the partitions, or that of a partition.
+    fn enter(&self, at: Ref, slot: u8) -> At {
+        let above = At { part: None, at, slot, lower: false, moments: Moments::NOW };
+        let Named::Leaf(number) = at.named() else { return above };
+        let Ok(part) = usize::try_from(number) else { return above };
+        let at = self.top.parts.get(part).map_or(Ref::NOTHING, |root| root.at);
+        // One that is evicted may be passed by, though not opened.
+        let moments = self.trie.partition(part).map_or(Moments::NOW, |partition| partition.moments(self.epoch));
+        At { part: Some(part), at, moments, ..above }
     }
 }
 
@@ -113,6 +118,8 @@ pub struct At {
     slot: u8,
     /// The second node of a long skip.
     lower: bool,
+    /// When what stands there is to be seen, for its partition.
+    moments: Moments,
 }
 
 impl At {
@@ -122,8 +129,8 @@ impl At {
 }
 
 /// The prefix of a node's keys, from whose cell it cannot be read.
-fn path(cell: &NodeCell, partition: Option<&Partition>) -> KeyPath {
-    partition.expect("prefixes above partitions have at most 40 trits").path_below(cell)
+fn path(at: At, cell: &NodeCell, partition: Option<&Partition>) -> KeyPath {
+    partition.expect("prefixes above partitions have at most 40 trits").path_below(cell, at.moments)
 }
 
 impl Nodes for View<'_> {
@@ -134,7 +141,7 @@ impl Nodes for View<'_> {
     }
 
     fn root_slot(&self) -> At {
-        self.enter(None, self.top.at, self.root_depth())
+        self.enter(self.top.at, self.root_depth())
     }
 
     #[inline]
@@ -144,7 +151,7 @@ impl Nodes for View<'_> {
             Named::Leaf(number) => {
                 let Some(part) = at.part else { return Slot::Empty };
                 let partition = self.trie.resident(part);
-                let leaf = partition.leaves.get(number);
+                let leaf = partition.leaf_at(number, at.moments.leaves);
                 let value = partition.value(leaf);
                 Slot::Leaf(LeafNode { slot: at.slot, key: &leaf.key, value, sum: leaf.sum })
             }
@@ -153,7 +160,7 @@ impl Nodes for View<'_> {
                 Slot::Inner(match short_skip(cell, cell.branch.saturating_sub(at.slot)) {
                     Some(skip) => InnerNode { slot: at.slot, skip, sum: cell.sum, children: cell.hashes },
                     None => {
-                        let levels = Levels::new(cell, at.slot, || path(cell, partition));
+                        let levels = Levels::new(cell, at.slot, || path(at, cell, partition));
                         if at.lower { levels.last } else { *levels.top() }
                     }
                 })
@@ -167,13 +174,17 @@ impl Nodes for View<'_> {
         let Named::Node(number) = at.at.named() else { return nothing };
         let Some((cell, partition)) = self.cell(at, number) else { return nothing };
         if at.has_chain(cell) && !at.lower {
-            let on = path(cell, partition).trit(at.slot.saturating_add(SKIP_TRITS_MAX));
+            let on = path(at, cell, partition).trit(at.slot.saturating_add(SKIP_TRITS_MAX));
             return if on == turn { At { lower: true, ..at } } else { nothing };
         }
         let child = cell.children.get(usize::from(turn)).copied().unwrap_or(Ref::NOTHING);
-        if let Some(partition) = partition {
-            partition.prefetch(child);
+        let slot = cell.branch.saturating_add(1);
+        match partition {
+            Some(partition) => {
+                partition.prefetch(child);
+                At { at: child, slot, lower: false, ..at }
+            }
+            None => self.enter(child, slot),
         }
-        self.enter(at.part, child, cell.branch.saturating_add(1))
     }
 }

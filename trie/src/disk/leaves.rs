@@ -24,7 +24,9 @@ impl Frontier {
     pub(super) fn leaves(&mut self, partition: &Partition, epoch: u64, mut visit: impl FnMut(&Key, Entry<'_>)) {
         let Self { here, below } = self;
         here.clear();
-        here.extend(partition.root_at(epoch).map(|root| root.at));
+        let Some(root) = partition.root_at(epoch) else { return };
+        let moments = partition.moments(Some(epoch));
+        here.push(root.at);
         let mut open = true;
         while open {
             open = false;
@@ -39,7 +41,7 @@ impl Frontier {
                     Named::Leaf(_) => below.push(*at),
                     Named::Node(number) => {
                         open = true;
-                        let children = partition.nodes.get(number).children;
+                        let children = partition.node_at(number, moments.nodes).children;
                         below.extend(children.into_iter().filter(|child| !child.is_nothing()));
                     }
                 }
@@ -52,7 +54,7 @@ impl Frontier {
                 partition.leaves.prefetch(number);
             }
             if let Named::Leaf(number) = at.named() {
-                let leaf = partition.leaves.get(number);
+                let leaf = partition.leaf_at(number, moments.leaves);
                 visit(&leaf.key, Entry { value: partition.value(leaf), sum: leaf.sum });
             }
         }
