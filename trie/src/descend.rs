@@ -47,7 +47,7 @@ impl Partition {
                     let node = self.nodes.get(number);
                     let parts = cut(here, node.head, node.branch);
                     let fork = Fork { children: node.children, branch: node.branch, parts };
-                    self.hand_down(item, index, &fork, here, batch, next);
+                    self.hand_down(item, index, &fork, next);
                     return;
                 }
             }
@@ -62,27 +62,14 @@ impl Partition {
         self.reshape(item, index, changes, batch, next);
     }
 
-    /// Adds a child slot to `next` for each part of the changes `here` that is not empty.
-    fn hand_down<B: Batch + ?Sized>(
-        &self,
-        item: &Item,
-        index: u32,
-        fork: &Fork,
-        here: &[Change],
-        batch: &B,
-        next: &mut Vec<Item>,
-    ) {
+    /// Adds a child slot to `next` for each part of an item's changes that is not empty.
+    fn hand_down(&self, item: &Item, index: u32, fork: &Fork, next: &mut Vec<Item>) {
         let &Fork { children, branch, parts } = fork;
         let bounds = [item.from, item.from + parts[0] as u32, item.from + parts[1] as u32, item.to];
         for turn in 0..3 {
             let (from, to) = (bounds[turn], bounds[turn + 1]);
             if from < to {
                 let at = children[turn];
-                self.prefetch(at);
-                if !matches!(at.named(), Named::Node(_)) {
-                    // What is put there is needed as soon.
-                    batch.prefetch(here[(from - item.from) as usize].position);
-                }
                 next.push(Item { at, parent: index, turn: turn as u8, slot: branch + 1, from, to, delta: 0 });
             }
         }
@@ -151,7 +138,7 @@ impl Partition {
                     let node = self.nodes.get(number);
                     let parts = cut_any(here, node.head, node.branch, batch);
                     let fork = Fork { children: node.children, branch: node.branch, parts };
-                    return self.hand_down(item, index, &fork, here, batch, next);
+                    return self.hand_down(item, index, &fork, next);
                 }
                 (branch, node.sum)
             }
@@ -171,7 +158,7 @@ impl Partition {
                 next.push(moved);
             }
         }
-        self.hand_down(item, index, &Fork { children, branch, parts }, here, batch, next);
+        self.hand_down(item, index, &Fork { children, branch, parts }, next);
         item.at = Ref::node(self.new_node(node));
     }
 

@@ -20,13 +20,16 @@
     reason = "arithmetic kernel: turns are 0 to 2, depths at most 162, and a batch has fewer than 2^32 items"
 )]
 
-use crate::cell::Ref;
+use crate::cell::{Named, Ref};
 use crate::partition::Partition;
 use crate::trie::Leaf;
 use smt_trie_proof::{Block, Hash, Key, leading_trits};
 use std::cmp::Ordering;
 use std::ops::Range;
 
+/// Items that descend at a time, before what they hand down is fetched. Memory is asked for in bursts: the processor
+/// waits for the translation of each address, and only for what stands close together in the program at once.
+const DESCEND_ITEMS: usize = 8;
 /// Items that ascend at a time: four groups of the hash kernel's lanes, whose inputs fit the first-level cache.
 const ASCEND_ITEMS: usize = 64;
 
@@ -127,8 +130,14 @@ impl Partition {
             let (here, below) = levels.split_at_mut(depth + 1);
             let next = &mut below[0];
             next.clear();
-            for (index, item) in (0..).zip(&mut here[depth]) {
-                self.descend(item, index, changes, batch, next);
+            let mut index = 0;
+            for items in here[depth].chunks_mut(DESCEND_ITEMS) {
+                let handed = next.len();
+                for item in items {
+                    self.descend(item, index, changes, batch, next);
+                    index += 1;
+                }
+                self.fetch(&next[handed..], changes, batch);
             }
             depth += 1;
         }
@@ -137,6 +146,20 @@ impl Partition {
             let above = above.last_mut().map_or(&mut [][..], Vec::as_mut_slice);
             for items in here[0].chunks_mut(ASCEND_ITEMS) {
                 self.ascend(above, items, buffers);
+            }
+        }
+    }
+
+    /// Asks the processor to fetch what items need on their way down.
+    #[inline]
+    fn fetch<B: Batch + ?Sized>(&self, items: &[Item], changes: &[Change], batch: &B) {
+        for item in items {
+            self.prefetch(item.at);
+        }
+        for item in items {
+            if !matches!(item.at.named(), Named::Node(_)) && item.from < item.to {
+                // What is put there is needed as soon.
+                batch.prefetch(changes[item.from as usize].position);
             }
         }
     }
