@@ -33,6 +33,7 @@ mod residency;
 mod settings;
 mod slab;
 mod snapshot;
+mod stream;
 mod top;
 mod trie;
 mod update;

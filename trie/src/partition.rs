@@ -209,7 +209,7 @@ impl Partition {
     }
 
     /// Makes sure that a node may be changed: what versions see of it is kept first. Returns its number, which is
-    /// another one where the log is full.
+    /// another one where the log is full. Needs an open [`crate::stream::Stream`].
     #[inline]
     pub(crate) fn own_node(&mut self, number: u32) -> u32 {
         let node = *self.nodes.get(number);
@@ -222,7 +222,7 @@ impl Partition {
             return self.new_node(node);
         };
         newest.past_nodes += 1;
-        *self.nodes.get_mut(place) = node;
+        crate::stream::write(self.nodes.get_mut(place), &node);
         self.nodes.get_mut(number).stamp = stamp;
         number
     }
@@ -278,6 +278,7 @@ impl Partition {
     }
 
     /// Another value for a leaf; returns its number, which is another one where the log is full, and the old sum.
+    /// Needs an open [`crate::stream::Stream`].
     #[inline]
     pub(crate) fn set_leaf(&mut self, number: u32, value: &[u8], sum: u64) -> (u32, u64) {
         let old = *self.leaves.get(number);
@@ -288,7 +289,7 @@ impl Partition {
                 self.drop_leaf(number);
                 return (self.new_leaf(&key, value, sum), before);
             };
-            *self.leaves.get_mut(place) = old;
+            crate::stream::write(self.leaves.get_mut(place), &old);
             self.versions.back_mut().expect("without versions every stamp is after the newest").past_leaves += 1;
             stamp = kept;
         }

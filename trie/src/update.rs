@@ -22,6 +22,7 @@
 
 use crate::cell::{Named, Ref};
 use crate::partition::Partition;
+use crate::stream::Stream;
 use crate::trie::Leaf;
 use smt_trie_proof::{Block, Hash, Key, leading_trits};
 use std::cmp::Ordering;
@@ -119,6 +120,8 @@ impl Partition {
 
     /// Applies `changes`, sorted by key; all keys belong here and none comes twice.
     pub(crate) fn apply<B: Batch + ?Sized>(&mut self, changes: &mut [Change], batch: &B, scratch: &mut Scratch) {
+        // The log is written past the caches; nothing below reads it.
+        let _stream = Stream::open();
         let Scratch { levels, buffers } = scratch;
         let (at, slot, to) = (self.root.at, self.slot, changes.len() as u32);
         levels.resize_with(levels.len().max(1), Vec::new);
