@@ -1,0 +1,15 @@
+// All tests of the circuits. Called by scripts/circuits --test: node run.mjs BUILD MODULES [part of a name]
+
+import "./bits.mjs";
+import "./poseidon.mjs";
+import "./babyjub.mjs";
+import "./eddsa.mjs";
+import { altered, check, filter, hints, run, test } from "./harness.mjs";
+
+if (!filter) {
+  test("every hint of the library was altered by a test", () => {
+    const missing = [...hints].filter((name) => !altered.has(name));
+    check(missing.length === 0, `never altered: ${missing}`);
+  });
+}
+await run();
