@@ -169,4 +169,5 @@ check_vectors() {
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_trie.py --check
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_types.py --check
   PYTHONDONTWRITEBYTECODE=1 python3 scripts/vectors_rpc.py node/RPC.md
+  PYTHONDONTWRITEBYTECODE=1 python3 scripts/circuit_constants.py --check
 }

@@ -191,8 +191,8 @@ template BaseTimes() {
 //     is 0 only for Q of order 2, where 2 Q + s P = s P. So it has no solution.
 //   3 P: the tangent divides by 2 v; the chord after it is defined since 3 P is not neutral.
 // So what is accepted is right, for every input. Refused although it may be right: challenges for which one of the last
-// chords is undefined or the result has v = 0, where N >> i is 0, -1 or (l - 1) / 2 mod l for an i from 0 to 5. They
-// are about a hundred among 2^253. The challenge is to be a hash: nobody finds an input whose hash is one of them.
+// chords is undefined or the result has v = 0. For these N >> i is 0 or -1 mod l for an i from 1 on, or (l - 1) / 2 for
+// any i. They are 60 numbers. The challenge is to be a hash: nobody finds an input whose hash is one of 60.
 template MinusKeyTimesOdd() {
     signal input challenge;
     signal input u;

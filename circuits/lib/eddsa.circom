@@ -12,7 +12,7 @@ include "poseidon.circom";
 // Why. R' = s B8 - e 8 A is computed, e being the number below p that Poseidon gives, and compared with r by its
 // coordinates. So an R that is accepted is on the curve, and neither it nor s has a second form. With P = 4 A, of order
 // l or 2 l, e 8 A = (2 e + 1) P - P: two complete additions give R' = (s B8 + P) - (2 e + 1) P.
-// The one difference from the native check: about a hundred challenges that MinusKeyTimesOdd refuses.
+// The one difference from the native check: 60 challenges that MinusKeyTimesOdd refuses.
 template EdDSAPoseidon() {
     signal input enabled;
     signal input ax;

@@ -30,7 +30,9 @@ test("ToBits: the bits, and no others", () => {
   for (const value of [...small(140), ...NEAR, ...elements(20, 2)]) {
     same(load("to-bits-6").solutions({ in: value }), value < 64n ? [bitsOf(value, 6)] : [], `to-bits-6 of ${value}`);
   }
-  for (const value of borders(253)) same(load("to-bits-253").pinned({ in: value }).slice(1, 254), bitsOf(value, 253), "bits");
+  for (const value of borders(253)) {
+    same(load("to-bits-253").pinned({ in: value }).slice(1, 254), bitsOf(value, 253), `bits of ${value}`);
+  }
   load("to-bits-253").refuses({ in: 1n << 253n });
   for (const value of small(64)) same(load("from-bits-6").outputs({ in: bitsOf(value, 6) }), [value], "from-bits-6");
   load("from-bits-6").pinned({ in: [1, 0, 1, 1, 0, 1] });
@@ -80,7 +82,9 @@ test("IsZero, IsEqual, NotZero, Choose", () => {
     same(load("not-zero").solutions({ in: value }).length, zero ? 0 : 1, `not-zero of ${value}`);
     if (zero) load("not-zero").refuses({ in: value });
     else load("not-zero").pinned({ in: value });
-    for (const bit of [0n, 1n]) same(load("choose").solutions({ bit, on: value, off: 7n }), [[bit ? value : 7n]], "choose");
+    for (const bit of [0n, 1n]) {
+      same(load("choose").solutions({ bit, on: value, off: 7n }), [[bit ? value : 7n]], `choose by ${bit}`);
+    }
   }
 });
 

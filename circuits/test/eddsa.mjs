@@ -36,10 +36,12 @@ function agrees(signature, what) {
 test("EdDSAPoseidon: signatures and verdicts of circomlibjs", () => {
   const vectors = JSON.parse(readFileSync(join(home, "../consensus/types/vectors/babyjub.json"), "utf8"));
   let [valid, invalid] = [0, 0];
-  for (const row of [...vectors.signatures.map((row) => ({ ...row, what: "signed", valid: true })), ...vectors.verdicts]) {
+  const signed = vectors.signatures.map((row) => ({ ...row, what: "signed", valid: true }));
+  for (const row of [...signed, ...vectors.verdicts]) {
     const [a, r] = [unpack(row.public), unpack(row.signature.slice(0, 64))];
     check(a !== null && r !== null, `${row.what}: no points`);
-    const signature = { ax: a[0], ay: a[1], rx: r[0], ry: r[1], s: little(row.signature.slice(64)), message: BigInt(row.message) };
+    const [s, message] = [little(row.signature.slice(64)), BigInt(row.message)];
+    const signature = { ax: a[0], ay: a[1], rx: r[0], ry: r[1], s, message };
     same(isValid(signature), row.valid, `${row.what}: the reference`);
     agrees(signature, row.what) ? valid++ : invalid++;
   }
@@ -54,8 +56,9 @@ test("EdDSAPoseidon: decides as the rule does, on every kind of key and R", () =
     accepted += agrees(good, "valid") ? 1 : 0;
     for (const change of [
       { message: mod(good.message + 1n) }, { s: mod(good.s + 1n, L) }, { s: good.s + L }, { s: good.s + 2n * L },
-      { s: mod(good.s - L) }, { rx: mod(-good.rx) }, { ry: mod(-good.ry) }, { ax: mod(-good.ax) }, { rx: good.ry, ry: good.rx },
-      { rx: mod(good.rx + 1n) }, { ay: mod(good.ay + 1n) }, { ax: 0n, ay: 1n }, { ax: 0n, ay: P - 1n }, { ax: 0n, ay: 0n }, { rx: 0n, ry: 1n },
+      { s: mod(good.s - L) }, { rx: mod(-good.rx) }, { ry: mod(-good.ry) }, { ax: mod(-good.ax) },
+      { rx: good.ry, ry: good.rx }, { rx: mod(good.rx + 1n) }, { ay: mod(good.ay + 1n) },
+      { ax: 0n, ay: 1n }, { ax: 0n, ay: P - 1n }, { ax: 0n, ay: 0n }, { rx: 0n, ry: 1n },
     ]) {
       check(agrees({ ...good, ...change }, "changed") === null, `accepted with ${Object.keys(change)}`);
     }
@@ -68,6 +71,19 @@ test("EdDSAPoseidon: decides as the rule does, on every kind of key and R", () =
   same(accepted, 8, "accepted");
   for (const message of [0n, 1n, P - 1n]) check(agrees(sign(random.below(L), message), "border"), `message ${message}`);
   check(agrees(sign(1n, 3n), "one") && agrees(sign(L - 1n, 3n), "last"), "smallest and largest key");
+});
+
+test("EdDSAPoseidon: both coordinates of R are compared", () => {
+  // A signer who hashes another R than the one that s fits.
+  const [secret, nonce] = [random.below(L), random.below(L)];
+  const [ax, ay] = multiply(secret, BASE8);
+  const [x, y] = multiply(nonce, BASE8);
+  for (const [rx, ry] of [[x, y], [mod(-x), y], [0n, y], [random.element(), y], [x, 0n], [x, random.element()]]) {
+    const message = 6n;
+    const s = mod(nonce + 8n * secret * hash(rx, ry, ax, ay, message), L);
+    const accepted = agrees({ ax, ay, rx, ry, s, message }, "R") !== null;
+    check(accepted === (rx === x && ry === y), `R as (${rx}, ${ry})`);
+  }
 });
 
 test("EdDSAPoseidon: s in [l, 2^251) is stopped by its bound alone", () => {
@@ -102,7 +118,9 @@ test("EdDSAPoseidon: circomlib accepts and refuses the same, with more rows", ()
   const other = circomlib("circomlib-eddsa", "eddsaposeidon.circom", "EdDSAPoseidonVerifier()");
   const rows = [verifier().r1cs.rows.length, other.r1cs.rows.length];
   check(rows[0] < rows[1], `${rows[0]} rows, circomlib ${rows[1]}`);
-  const theirs = ({ ax, ay, rx, ry, s, message }) => ({ enabled: 1, Ax: ax, Ay: ay, R8x: rx, R8y: ry, S: s, M: message });
+  const theirs = (own) => ({
+    enabled: 1, Ax: own.ax, Ay: own.ay, R8x: own.rx, R8y: own.ry, S: own.s, M: own.message,
+  });
   for (let i = 0; i < 4; i++) {
     const good = sign(random.below(L), random.element());
     other.witness(theirs(good));

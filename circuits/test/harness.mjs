@@ -20,8 +20,9 @@ export function check(condition, message) {
   if (!condition) throw new Error(message);
 }
 
+const text = (value) => JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v));
+
 export function same(got, want, message) {
-  const text = (value) => JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v));
   check(text(got) === text(want), `${message}: got ${text(got)}, want ${text(want)}`);
 }
 
@@ -61,25 +62,23 @@ class Instance {
       check(/assertion failed/.test(error.message), `${this.name}: ${error.message}`);
       return;
     }
-    throw new Error(`${this.name} accepts ${JSON.stringify(inputs, (_, v) => (typeof v === "bigint" ? v.toString() : v))}`);
-  }
-
-  inputsOf(w) {
-    return w.slice(this.r1cs.firstInput, this.r1cs.firstInner);
+    throw new Error(`${this.name} accepts ${text(inputs)}`);
   }
 
   nameOf(wire) {
     return this.r1cs.names[wire].join(" = ");
   }
 
-  // The inputs in the order of the rows, from {name: value}.
+  // The inputs in the order of the rows, from {name: value}; arrays row by row, nested or not.
   flat(inputs) {
     const { r1cs } = this;
-    const order = r1cs.names.slice(r1cs.firstInput, r1cs.firstInner).map((names) => {
-      const [, name, index] = /^main\.(\w+)((?:\[\d+\])*)$/.exec(names.find((text) => /^main\.\w+[^.]*$/.test(text)));
-      return [...index.matchAll(/\d+/g)].reduce((value, [i]) => value[i], inputs[name]);
+    const queues = new Map(Object.entries(inputs).map(([name, value]) => [name, [value].flat(Infinity)]));
+    const values = r1cs.names.slice(r1cs.firstInput, r1cs.firstInner).map((names) => {
+      const [, name] = /^main\.(\w+)(?:\[|$)/.exec(names.find((text) => /^main\.[^.]*$/.test(text)));
+      return mod(BigInt(queues.get(name).shift()));
     });
-    return order.map((value) => mod(BigInt(value)));
+    check([...queues.values()].every((queue) => queue.length === 0), `${this.name}: inputs left over`);
+    return values;
   }
 
   // Searches the rows for every witness there is; for templates with few bits. Yields their outputs, and fails if a
@@ -170,7 +169,8 @@ class Instance {
       for (const value of root === null ? [w[wire] + 1n, random.element()] : [root]) {
         if (mod(value) === w[wire]) continue;
         const forged = r1cs.solve(flat, (other) => (other === wire ? value : w[other]), true);
-        check(forged.violated.length > 0 || isIdle(wire), `${this.name}: another choice of ${this.nameOf(wire)} is accepted`);
+        const refused = forged.violated.length > 0 || isIdle(wire);
+        check(refused, `${this.name}: another choice of ${this.nameOf(wire)} is accepted`);
       }
     }
     // Hints that are no choice follow from the rows before them, and step 1 altered them all.

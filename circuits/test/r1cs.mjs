@@ -10,7 +10,8 @@ export class R1cs {
   constructor(file, symbols, hints = new Set()) {
     const bytes = readFileSync(file);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (bytes.toString("latin1", 0, 4) !== "r1cs" || view.getUint32(4, true) !== 1) throw new Error(`${file}: no r1cs file`);
+    const magic = bytes.toString("latin1", 0, 4);
+    if (magic !== "r1cs" || view.getUint32(4, true) !== 1) throw new Error(`${file}: no r1cs file`);
     const number = (at) => {
       let value = 0n;
       for (let i = 3; i >= 0; i--) value = (value << 64n) | view.getBigUint64(at + 8 * i, true);
@@ -44,7 +45,8 @@ export class R1cs {
     // The same for factors alone: pairs of row and 0 or 1.
     this.factorsOf = Array.from({ length: this.wires }, () => []);
     this.rows.forEach(([a, b], i) => {
-      for (const [factor, terms] of [a, b].entries()) for (const [wire] of terms) this.factorsOf[wire].push([i, factor]);
+      for (const [wire] of a) this.factorsOf[wire].push([i, 0]);
+      for (const [wire] of b) this.factorsOf[wire].push([i, 1]);
     });
     this.names = Array.from({ length: this.wires }, () => []);
     for (const line of readFileSync(symbols, "utf8").trim().split("\n")) {

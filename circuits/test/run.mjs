@@ -4,6 +4,7 @@ import "./bits.mjs";
 import "./poseidon.mjs";
 import "./babyjub.mjs";
 import "./eddsa.mjs";
+import "./native.mjs";
 import { altered, check, filter, hints, run, test } from "./harness.mjs";
 
 if (!filter) {

@@ -3,7 +3,10 @@
 import { readFileSync } from "node:fs";
 import { mod } from "./field.mjs";
 
-const ERRORS = ["", "signal not found", "too many signals set", "signal already set", "assertion failed", "not enough memory", "wrong array size"];
+const ERRORS = [
+  "", "signal not found", "too many signals set", "signal already set", "assertion failed", "not enough memory",
+  "wrong array size",
+];
 
 // FNV-1a, 64 bits: how the program finds an input by its name.
 function nameHash(name) {
@@ -35,10 +38,12 @@ export class WitnessProgram {
     for (const [name, value] of Object.entries(inputs)) {
       const [high, low] = nameHash(name);
       const flat = [value].flat(Infinity);
+      if (flat.length === 0) continue;
       if (exports.getInputSignalSize(high, low) !== flat.length) throw new Error(`input ${name} has another size`);
       flat.forEach((element, i) => {
         const number = mod(BigInt(element));
-        for (let j = 0; j < words; j++) exports.writeSharedRWMemory(j, Number((number >> BigInt(32 * j)) & 0xffffffffn));
+        const word = (j) => Number((number >> BigInt(32 * j)) & 0xffffffffn);
+        for (let j = 0; j < words; j++) exports.writeSharedRWMemory(j, word(j));
         exports.setInputSignal(high, low, i);
         set++;
       });

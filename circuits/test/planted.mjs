@@ -1,0 +1,95 @@
+// Do the tests see anything? Every row of the library is taken out once, every product that is assigned is left
+// unchecked once, and every bound is weakened once; each time the tests of that template must fail.
+//
+//   node planted.mjs BUILD MODULES [part of a line]
+
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { circom } from "../circom.mjs";
+import { build, filter, home, modules } from "./harness.mjs";
+
+const HASHES = [1, 2, 3, 4, 5, 6, 12].map((n) => `poseidon-${n}`);
+HASHES.push(...[1, 11, 12, 23].map((n) => `poseidon-many-${n}`));
+const TREES = ["ternary-root-1", "ternary-root-2", "ternary-path-1", "ternary-path-2", "ternary-sum-node"];
+
+// Template: what is compiled for its tests, and the part of their names.
+const TESTS = {
+  Range: [["range-1", "range-6", "range-64", "range-253"], "Range: exactly"],
+  ToBits: [["to-bits-6", "to-bits-253", "from-bits-6"], "ToBits:"],
+  FromBits: [["to-bits-6", "to-bits-253", "from-bits-6"], "ToBits:"],
+  DigitsBound: [["digits-at-most-38-of-6", "digits-at-least-21-of-6", "signs-at-most-40-of-6"], "DigitsBound"],
+  ToBitsCanonical: [["to-bits-canonical"], "ToBitsCanonical"],
+  IsZero: [["is-zero", "is-equal", "not-zero", "choose"], "IsZero"],
+  IsEqual: [["is-zero", "is-equal", "not-zero", "choose"], "IsZero"],
+  NotZero: [["is-zero", "is-equal", "not-zero", "choose"], "IsZero"],
+  Choose: [["is-zero", "is-equal", "not-zero", "choose"], "IsZero"],
+  LessThan: [["less-than-4", "assert-at-most-4", "assert-less-4"], "LessThan, AssertAtMost, AssertLess: all"],
+  PoseidonState: [HASHES, "Poseidon: no signal"],
+  PoseidonMany: [HASHES, "Poseidon: no signal"],
+  OnCurve: [["on-curve"], "OnCurve"],
+  EdwardsAdd: [["edwards-add", "edwards-double"], "EdwardsAdd"],
+  EdwardsDouble: [["edwards-add", "edwards-double"], "EdwardsAdd"],
+  KeyTimesFour: [["key-times-four"], "KeyTimesFour"],
+  BaseTimes: [["base-times"], "BaseTimes"],
+  MinusKeyTimesOdd: [["minus-key-times-odd"], "MinusKeyTimesOdd"],
+  EdDSAPoseidon: [["eddsa-poseidon", "poseidon-5"], "both coordinates"],
+  TernaryRoot: [TREES, "TernaryRoot, TernaryPath"],
+  TernaryPath: [["ternary-path-1"], "TernaryPath: no place"],
+  TernarySumNode: [TREES, "TernaryRoot, TernaryPath"],
+  Quorum: [["quorum-3-2"], "Quorum:"],
+};
+
+// Bounds that bind nothing any more.
+const WEAKENED = [
+  ["L_MINUS_1 >> 128, L_MINUS_1 & (2**128 - 1), 1)", "2**123 - 1, 2**128 - 1, 1)"],
+  ["DigitsBound(254, -1, LOW >> 128, LOW & MASK, 0)", "DigitsBound(254, -1, 0, 0, 0)"],
+  ["(LOW >> 128) + (-1 >> 128) + (HIGH >> 128), HIGH & MASK, 1)", "2**126 - 1, MASK, 1)"],
+  ["DigitsBound(254, 0, -1 >> 128, -1 & (2**128 - 1), 1)", "DigitsBound(254, 0, 2**126 - 1, 2**128 - 1, 1)"],
+  ["if (i < 4) {", "if (i < 3) {"],
+];
+
+function* plants() {
+  for (const file of readdirSync(join(home, "lib")).filter((name) => !name.endsWith("-constants.circom"))) {
+    const lines = readFileSync(join(home, "lib", file), "utf8").split("\n");
+    let template = null;
+    for (const [i, line] of lines.entries()) {
+      template = /^template (\w+)/.exec(line)?.[1] ?? template;
+      if (line.startsWith("//")) continue;
+      const planted = [];
+      if (/ === .*;$/.test(line)) planted.push("");
+      if (/ <== .*\*/.test(line) && !/^\s*\w+\.\w+/.test(line)) planted.push(line.replace("<==", "<--"));
+      for (const [from, to] of WEAKENED) if (line.includes(from)) planted.push(line.replace(from, to));
+      for (const other of planted) {
+        const text = lines.with(i, other).join("\n");
+        yield { file, template, line: i + 1, from: line.trim(), to: other.trim(), text };
+      }
+    }
+  }
+}
+
+const folder = join(build, "planted");
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+let [seen, missed] = [0, 0];
+for (const { file, template, line, from, to, text } of plants()) {
+  const where = `${file}:${line} ${from}  ->  ${to || "(nothing)"}`;
+  if (filter && !where.includes(filter)) continue;
+  if (!TESTS[template]) {
+    console.log(`no tests named for ${template}: ${where}`);
+    missed++;
+    continue;
+  }
+  const [instances, name] = TESTS[template];
+  for (const part of ["lib", "main"]) cpSync(join(home, part), join(folder, part), { recursive: true });
+  writeFileSync(join(folder, "lib", file), text);
+  for (const instance of instances) circom(modules, folder, `main/${instance}.circom`, "O1", "out");
+  // The harness takes the names of hints from the unplanted library, as it would for a mistake that nobody knows of.
+  const result = spawnSync(process.execPath, [join(home, "test/run.mjs"), folder, modules, name], { encoding: "utf8" });
+  const failed = /FAILED {2}/.test(result.stdout) && !/0 passed, 0 failed/.test(result.stdout);
+  if (failed) seen++;
+  else missed++;
+  console.log(`${failed ? "seen  " : "MISSED"}  ${where}`);
+}
+console.log(`${seen} seen, ${missed} missed`);
+process.exit(missed > 0 || seen === 0 ? 1 : 0);
