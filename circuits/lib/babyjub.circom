@@ -186,13 +186,14 @@ template BaseTimes() {
 // Why the steps are additions. The top bit gives 3 P. Each further bit does Q -> (Q + s P) + Q, so Q = m P with
 // m = 2 n + 1 for the number n that the bits up to there spell. A chord is undefined for equal and opposite points:
 //   Q and s P: their u are equal iff m is 1 or -1 mod the order of P, and then n is 0 or -1 mod l. n is at least 1, and
-//     less than l - 1 while it has less than 251 bits. For the last four steps a row says that the u differ.
+//     less than l - 1 while it has less than 251 bits. For the last four steps a row says that the u differ. (It is met
+//     for order 2 l alone: there Q may be of order 2, and the next Q is s P. A free slope would be a forgery.)
 //   Q + s P and Q: s P is not neutral, so their u are equal iff 2 Q + s P is neutral. Then the row reads 0 = 2 v, and v
 //     is 0 only for Q of order 2, where 2 Q + s P = s P. So it has no solution.
 //   3 P: the tangent divides by 2 v; the chord after it is defined since 3 P is not neutral.
 // So what is accepted is right, for every input. Refused although it may be right: challenges for which one of the last
 // chords is undefined or the result has v = 0. For these N >> i is 0 or -1 mod l for an i from 1 on, or (l - 1) / 2 for
-// any i. They are 60 numbers. The challenge is to be a hash: nobody finds an input whose hash is one of 60.
+// any i. They are 60 numbers, 52 if P is of order 2 l. The challenge is to be a hash: nobody finds one of 60 values.
 template MinusKeyTimesOdd() {
     signal input challenge;
     signal input u;
