@@ -52,7 +52,7 @@ test("Poseidon: equal to circomlib on any input, and no larger", () => {
   }
 });
 
-test("Poseidon: no signal may be another", () => {
+test("Poseidon, PoseidonMany: no signal may be another", () => {
   for (const n of COMPILED) load(`poseidon-${n}`).pinned({ in: elements(n, n).slice(-n) });
   for (const n of [1, 11, 12, 23]) load(`poseidon-many-${n}`).pinned({ in: elements(n, n).slice(-n) });
 });
