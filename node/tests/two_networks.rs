@@ -15,7 +15,7 @@
 #[path = "support/net.rs"]
 mod net;
 
-use net::{LONG, Process, turn};
+use net::{Process, turn};
 use smt_node::rpc::schema::WaitFor;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -44,17 +44,6 @@ fn takes_a_payment(line: &serde_json::Value, seq: u64) -> Duration {
     took
 }
 
-fn refused(process: &mut Process, words: &[&str]) {
-    let (status, _) = process.ended(LONG);
-    let errors = process.errors();
-    assert!(!status.success(), "it should be refused; standard error: {errors}");
-    for word in words {
-        assert!(errors.contains(word), "expected {word:?} in the error, got: {errors}");
-    }
-    assert_eq!(errors.trim_end().lines().count(), 1, "one line says it: {errors}");
-    println!("{}", errors.trim_end());
-}
-
 #[test]
 fn two_networks_run_side_by_side() {
     let _turn = turn();
@@ -79,7 +68,7 @@ fn two_networks_run_side_by_side() {
     // A busy port is an error where it was asked for.
     let busy = of_one.first().unwrap().to_string();
     let mut third = Process::start(&["--rpc-port", &busy, "--exact-ports"], |_| {});
-    refused(&mut third, &[&busy]);
+    third.refused(&[&busy]);
     for process in [&mut first, &mut second] {
         process.interrupt();
         let (status, took) = process.ended(STOP * 3);
@@ -99,17 +88,17 @@ fn a_state_directory_belongs_to_one_process_and_one_shape() {
     let line = first.ready();
     takes_a_payment(&line, 0);
     let pid = first.child.id().to_string();
-    refused(&mut Process::on(&state, &[], |_| {}), &[shown, &pid]);
+    Process::on(&state, &[], |_| {}).refused(&[shown, &pid]);
     // Neither may a second process throw away what the first one uses.
-    refused(&mut Process::on(&state, &["--fresh"], |_| {}), &[shown, &pid]);
+    Process::on(&state, &["--fresh"], |_| {}).refused(&[shown, &pid]);
     takes_a_payment(&line, 1);
     first.interrupt();
     assert!(first.ended(STOP * 3).0.success(), "{}", first.errors());
     // Another shape: both are named.
     let mut other = Process::on(&state, &["--shards", "1"], |_| {});
-    refused(&mut other, &[shown, "3 shards", "1 shard ×", "--fresh"]);
+    other.refused(&[shown, "3 shards", "1 shard ×", "--fresh"]);
     let mut other = Process::on(&state, &["--seed", "9"], |_| {});
-    refused(&mut other, &[shown, "seed 1", "seed 9"]);
+    other.refused(&[shown, "seed 1", "seed 9"]);
     // The same shape goes on where it was.
     let mut again = Process::on(&state, &[], |_| {});
     let line = again.ready();
@@ -130,7 +119,7 @@ fn a_state_directory_belongs_to_one_process_and_one_shape() {
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join("letter"), "dear").unwrap();
     for more in [&[][..], &["--fresh"]] {
-        refused(&mut Process::on(&foreign, more, |_| {}), &[foreign.to_str().unwrap()]);
+        Process::on(&foreign, more, |_| {}).refused(&[foreign.to_str().unwrap()]);
     }
     assert_eq!(std::fs::read_to_string(foreign.join("letter")).unwrap(), "dear");
 }

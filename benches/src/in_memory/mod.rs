@@ -16,6 +16,7 @@
 mod committee;
 mod store;
 
+use crate::measure::calibrate::cpu;
 use anyhow::{Result, ensure};
 use committee::{Member, Post};
 use serde::Serialize;
@@ -112,13 +113,6 @@ impl Figures {
             self.bytes_per_payment,
         )
     }
-}
-
-/// Time of this thread alone, so that neighbours and threads of libraries do not count.
-fn cpu() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanos = text.split(' ').next().and_then(|field| field.parse().ok());
-    Ok(Duration::from_nanos(nanos.unwrap_or_default()))
 }
 
 /// The run.

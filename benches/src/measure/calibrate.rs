@@ -99,7 +99,7 @@ fn median_cpu(work: impl Fn() -> bool) -> Result<Duration> {
 }
 
 /// CPU time of this thread so far.
-fn cpu() -> Result<Duration> {
+pub(crate) fn cpu() -> Result<Duration> {
     // The scheduler brings its count up to date when a thread gives way; else it may be a tick (1 to 10 ms) behind.
     std::thread::yield_now();
     let count =

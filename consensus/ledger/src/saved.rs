@@ -16,6 +16,7 @@ use crate::account::Account;
 use crate::error::LedgerError;
 use crate::store::{for_each, put, read, wrong_key};
 use borsh::{BorshDeserialize, BorshSerialize};
+use smt_consensus::archive::epoch_key;
 use smt_consensus::ports::{Column, Reader, Write};
 use smt_trie::Trie;
 use smt_types::{Address, Canonical, Epoch};
@@ -79,7 +80,11 @@ impl Saved {
         // Accounts are never removed, so a new base has at least the pages of the old one.
         Saved::pages(trie, writes);
         let old = self.base.0.saturating_add(1)..epoch.0;
-        writes.extend(old.map(|epoch| Write { column: Column::AccountDelta, key: key(Epoch(epoch)), value: None }));
+        writes.extend(old.map(|epoch| Write {
+            column: Column::AccountDelta,
+            key: epoch_key(Epoch(epoch)),
+            value: None,
+        }));
         *self = Saved::whole(epoch, trie.len());
     }
 
@@ -100,7 +105,7 @@ impl Saved {
         } else {
             self.changes = changes;
             if !changed.is_empty() {
-                writes.push(put(Column::AccountDelta, key(epoch), changed.to_bytes()));
+                writes.push(put(Column::AccountDelta, epoch_key(epoch), changed.to_bytes()));
             }
         }
     }
@@ -145,8 +150,4 @@ impl Saved {
         base.sort_unstable_by_key(|(address, _)| *address);
         Ok(base)
     }
-}
-
-fn key(epoch: Epoch) -> Vec<u8> {
-    epoch.0.to_be_bytes().to_vec()
 }

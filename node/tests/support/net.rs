@@ -494,6 +494,18 @@ impl Process {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// It ends by itself, one line on standard error says why, and that line has all of `words`.
+    pub fn refused(&mut self, words: &[&str]) {
+        let (status, _) = self.ended(LONG);
+        let errors = self.errors();
+        assert!(!status.success(), "it should be refused; standard error: {errors}");
+        for word in words {
+            assert!(errors.contains(word), "expected {word:?} in the error, got: {errors}");
+        }
+        assert_eq!(errors.trim_end().lines().count(), 1, "one line says it: {errors}");
+        println!("{}", errors.trim_end());
+    }
+
     /// Its line, once it takes payments.
     pub fn ready(&mut self) -> serde_json::Value {
         let ended = self.ready_or_ended();
