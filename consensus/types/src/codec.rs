@@ -59,7 +59,8 @@ impl<T: BorshSerialize + BorshDeserialize> Canonical for T {}
 /// The canonical bytes of anything that can be written, borrowed tuples included.
 #[must_use]
 pub fn to_bytes<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    // Most values, a signed payment among them, fit; growing from nothing would take several moves.
+    let mut bytes = Vec::with_capacity(256);
     // Writing to a vector fails only for a list over 2^32 items, which no bounded type can hold.
     if value.serialize(&mut bytes).is_err() {
         unreachable!("a bounded value encodes into memory");
