@@ -403,6 +403,8 @@ pub struct Overload {
     /// From the end of the overload until p99 over a second is under the bound again at 70 % of the maximum; `None`: it did not recover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered_after_s: Option<f64>,
+    /// The seconds after the overload, from its end on.
+    pub recovery: Vec<Second>,
 }
 
 /// First fifth against last fifth of a long run.

@@ -21,9 +21,9 @@ use super::wire::{CALL_MAX, Refused, Stage};
 use crate::result::Counts;
 
 /// First wait before a refused payment is sent again; doubles.
-const BACKOFF: u64 = 20_000_000;
+const BACKOFF: u64 = 100_000_000;
 /// Longest such wait.
-const BACKOFF_MAX: u64 = 500_000_000;
+const BACKOFF_MAX: u64 = 1_000_000_000;
 /// Most payments kept for the check of receipts.
 const SAMPLES_MAX: usize = 2_000;
 

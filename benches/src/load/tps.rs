@@ -309,11 +309,12 @@ fn overload(
     session.set_give_up(GIVE_UP_OVERLOADED);
     let refused_before = session.refusals();
     let over = session.run(&step, &format!("overloading: {:.0}/s offered", maximum * factor))?;
-    session.set_give_up(options.give_up());
     let refused = session.refusals().saturating_sub(refused_before);
     let rate = maximum * BELOW_MAXIMUM;
     let step = Step { load: load(rate), warm_up: Duration::ZERO, duration: RECOVERY, settle: None, drain: true };
+    // What the overload left in the generator's own queues is given up as soon as before: the network is to recover from it.
     let after = session.run(&step, &format!("recovering: {rate:.0}/s"))?;
+    session.set_give_up(options.give_up());
     let shards = session.shards();
     let certified = over.certified_per_second();
     let best = report.measured.as_ref().map_or(maximum, |measured| measured.certified_per_second());
@@ -326,6 +327,7 @@ fn overload(
         ratio: certified / best,
         refused,
         recovered_after_s: steps::recovered_after_s(&whole, rate * shards, options.p99_bound),
+        recovery: whole,
     })
 }
 
