@@ -2,6 +2,7 @@
 
 use crate::ports::{Column, Reader, Write};
 use smt_types::batch::Batch;
+use smt_types::credit::Credit;
 use smt_types::cut::{CutVote, Decision, Phase, PhaseCertificate, Proposal, ViewChange};
 use smt_types::evidence::SignedHeader;
 use smt_types::header::CertifiedHeader;
@@ -11,6 +12,9 @@ use smt_types::vote::{Applied, Certificate, Vote};
 use smt_types::{
     Address, BatchNumber, Canonical, CutValue, Digest, Epoch, PaymentId, ReplicaIndex, Seq, ShardAddress, View,
 };
+
+/// Longest row of [`Column::Unindexed`]: the payments and credits of the largest cut.
+pub(crate) const MAX_DEBT_BYTES: usize = 64 << 20;
 
 /// Key of an epoch: big endian, so that key order is epoch order.
 #[must_use]
@@ -270,4 +274,16 @@ pub fn headers(reader: &dyn Reader, shard: ShardAddress, epoch: Epoch, limit: us
 #[must_use]
 pub fn payment(reader: &dyn Reader, id: &PaymentId) -> Option<(Digest, u16, Epoch)> {
     get(reader, Column::Payment, &id.0.0)
+}
+
+/// A credit received from another shard: kept for good, since histories point to it.
+#[must_use]
+pub fn credit(reader: &dyn Reader, source: ShardAddress, number: u64) -> Option<Credit> {
+    get(reader, Column::Inbox, &shard_number_key(source, number))
+}
+
+/// Where a credited payment came from: (source, number of its credit, epoch of the consuming cut).
+#[must_use]
+pub fn credited(reader: &dyn Reader, id: &PaymentId) -> Option<(ShardAddress, u64, Epoch)> {
+    get(reader, Column::Credited, &id.0.0)
 }

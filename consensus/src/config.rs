@@ -37,7 +37,7 @@ pub struct Params {
     /// Most payments in a batch.
     pub batch_max: u16,
     /// How long the first payment of a batch waits for others when a hundred payments a second come in; with more the wait
-    /// grows in proportion, up to twenty times as long, and with fewer it shrinks: a batch costs the shard the same
+    /// grows in proportion, up to twenty-five times as long, and with fewer it shrinks: a batch costs the shard the same
     /// whatever its size, and nobody comes to join a payment that comes alone.
     pub batch_delay_us: u64,
     /// Most payments in the gateway's queue.

@@ -22,6 +22,7 @@ pub mod config;
 pub mod effect;
 pub mod epoch;
 pub mod global;
+mod index;
 pub mod links;
 pub mod planted;
 pub mod ports;

@@ -63,6 +63,8 @@ pub enum Column {
     Credited = 38,
     /// The ledger: epoch big endian → the accounts a cut has changed.
     AccountDelta = 39,
+    /// epoch big endian → the payments of its cut whose rows in the three columns above are not all written.
+    Unindexed = 40,
 }
 
 /// One durable change.
@@ -111,6 +113,17 @@ pub struct LiveAccount {
     pub next_seq: Seq,
 }
 
+/// A payment that joined with a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Joined {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its id.
+    pub id: PaymentId,
+    /// Its place among the payments that the cut was given; of several, the first.
+    pub place: u32,
+}
+
 /// A shard's state at a cut, as its header commits to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -122,8 +135,8 @@ pub struct Snapshot {
     pub levels: SierpinskiClock,
     /// Changed links.
     pub changes: LinkChanges,
-    /// Payments that joined with this cut, with their slots, in (payer, seq) order.
-    pub joined: Vec<(Slot, PaymentId)>,
+    /// Payments that joined with this cut, in (payer, seq) order.
+    pub joined: Vec<Joined>,
     /// Credits consumed with this cut: (source, number of the credit, credit).
     pub credited: Vec<(ShardAddress, u64, Credit)>,
 }

@@ -16,6 +16,12 @@ impl<L: Ledger> Replica<L> {
         self.certify.pool.len()
     }
 
+    /// Payments that the gateway's queue has room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.certify.pool.room(self.params.hold_max)
+    }
+
     /// Live batches and the payments in them.
     #[must_use]
     pub fn live(&self) -> (usize, usize) {
@@ -48,31 +54,13 @@ impl<L: Ledger> Replica<L> {
     /// The payment that holds a slot here: applied, else certified, else locked.
     #[must_use]
     pub fn holder(&self, slot: &Slot) -> Option<smt_types::PaymentId> {
-        let entry = self.certify.slots.get(slot)?;
-        entry.applied.or(entry.certified).or(entry.lock)
+        let entry = self.certify.slots.get(slot);
+        let live = entry.and_then(|entry| entry.applied.or(entry.certified).or(entry.lock));
+        live.or_else(|| self.unindexed_at(slot))
     }
 
-    /// A payment of the queue or of the live window, with where it stands in a batch. For queries: looks through both.
-    #[must_use]
-    pub fn find_payment(&self, id: &smt_types::PaymentId) -> Option<(smt_types::SignedPayment, Option<(Digest, u16)>)> {
-        if let Some(pending) = self.certify.pool.find(id).filter(|pending| !pending.in_batch) {
-            return Some((pending.payment.clone(), None));
-        }
-        let mut found = None;
-        for (digest, state) in &self.certify.batches {
-            let Some(index) = state.ids.iter().position(|other| other == id).and_then(|i| u16::try_from(i).ok()) else {
-                continue;
-            };
-            let place = Some((state.batch.payments.get(usize::from(index))?.clone(), Some((*digest, index))));
-            if state.finals.get(index) {
-                return place;
-            }
-            found = place;
-        }
-        found
-    }
-
-    /// As [`Self::find_payment`] for many: one look through queue and live window, however many are asked for.
+    /// Payments of the queue and of the live window, with where they stand in a batch. For queries: one look through both,
+    /// however many are asked for.
     #[must_use]
     pub fn find_payments(&self, ids: &BTreeSet<PaymentId>) -> BTreeMap<PaymentId, Found> {
         let mut found: BTreeMap<PaymentId, (Found, bool)> = BTreeMap::new();

@@ -115,7 +115,7 @@ impl<L: Ledger> Replica<L> {
             Ask::Batch(digest) => self.send_certificate(cx, from, &digest),
             Ask::Payment(slot, id) => {
                 let place = self.certified_place(&slot, &id).map(|(digest, _)| digest);
-                let joined = || archive::payment(cx.reader, &id).map(|(digest, _, _)| digest);
+                let joined = || self.joined(cx.reader, &id).map(|(digest, _, _)| digest);
                 if let Some(digest) = place.or_else(joined) {
                     self.send_certificate(cx, from, &digest);
                 }

@@ -6,6 +6,7 @@ use crate::config::{Config, Network, Params};
 use crate::effect::{Effect, Effects, Event, Input};
 use crate::epoch::EpochState;
 use crate::global::Global;
+use crate::index::Index;
 use crate::links::Links;
 use crate::ports::{Column, Ledger, Reader, Write};
 use smt_types::clock::{MAX_DRIFT_US, MAX_LAMPORT_AHEAD};
@@ -65,6 +66,8 @@ pub(crate) enum Timer {
     Certify(Epoch),
     /// Own headers that have no quorum yet.
     Header,
+    /// Rows of the index that cuts still owe.
+    Index,
     /// Records asked of peers after a start.
     Records,
     /// Publish a certified header if nobody else has.
@@ -97,6 +100,7 @@ pub struct Replica<L> {
     pub(crate) epoch: EpochState,
     pub(crate) links: Links,
     pub(crate) global: Global,
+    pub(crate) index: Index,
     pub(crate) timers: BTreeSet<(u64, Timer)>,
     /// Ask timer armed.
     pub(crate) asking: bool,
@@ -132,6 +136,7 @@ impl<L: Ledger> Replica<L> {
             epoch: EpochState::genesis(genesis, now),
             links: Links::default(),
             global,
+            index: Index::default(),
             timers: BTreeSet::new(),
             asking: false,
             since_wanted: false,
@@ -210,6 +215,7 @@ impl<L: Ledger> Replica<L> {
                 Timer::Ask => self.on_ask_timer(cx),
                 Timer::Certify(epoch) => self.certify_header(cx, epoch),
                 Timer::Header => self.on_header_timer(cx),
+                Timer::Index => self.on_index_timer(cx),
                 Timer::Records => self.ask_records(cx),
                 Timer::Publish(epoch) => self.on_publish_timer(cx, epoch),
             }

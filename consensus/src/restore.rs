@@ -18,6 +18,7 @@ impl<L: Ledger> Replica<L> {
         self.restore_epoch(cx);
         self.restore_links(cx);
         self.restore_global(cx);
+        self.restore_index(cx);
         self.restore_batches(cx);
         // What follows from the store is durable already; only what it asks for is new, and timers ask again.
         self.settle(cx);

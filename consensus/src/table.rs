@@ -93,9 +93,4 @@ impl<K: Eq + Hash, V> Table<K, V> {
     pub fn for_each(&self, visit: impl FnMut(&V)) {
         self.0.values().for_each(visit);
     }
-
-    /// A value that `wanted` accepts, where at most one can: with more, which one is found is left open.
-    pub fn find(&self, wanted: impl Fn(&V) -> bool) -> Option<&V> {
-        self.0.values().find(|value| wanted(value))
-    }
 }

@@ -18,6 +18,7 @@ mod net;
 use net::{Endpoint, LONG, Local, Net, Person, Process, Rng, node, seed, turn};
 use serde_json::{Value, json};
 use smt_node::rpc::schema::WaitFor;
+use smt_node::store::FORMAT_VERSION;
 use smt_types::address::Hrp;
 use smt_types::{Amount, Bounded, Canonical, Lamport, NetworkId, Payment, Seq};
 use std::fs;
@@ -435,10 +436,11 @@ fn store_of_a_newer_version() {
     let kept = Kept::new();
     let file = kept.replica(1).join("store").join("VERSION");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("version 2", "version 3")).unwrap();
+    let (known, newer) = (FORMAT_VERSION, FORMAT_VERSION + 1);
+    fs::write(&file, text.replace(&format!("version {known}"), &format!("version {newer}"))).unwrap();
     let (code, error) = refused_on(kept.dir.path());
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("has format 3, this program reads up to format 2"), "{error}");
+    assert!(error.contains(&format!("has format {newer}, this program reads up to format {known}")), "{error}");
     fs::write(&file, text).unwrap();
     kept.check();
 }

@@ -1,7 +1,7 @@
 //! The live state: the cut, and what this replica has applied since.
 
 use crate::account::Account;
-use smt_consensus::ports::{ApplyError, Known, LiveAccount};
+use smt_consensus::ports::{ApplyError, Joined, Known, LiveAccount};
 use smt_consensus::table::Table;
 use smt_types::{Address, Amount, PaymentId, Slot};
 use std::collections::BTreeSet;
@@ -84,13 +84,14 @@ impl Live {
     /// Returns the payments that fell out: at slots the cut passed without them, then those funded by such. None, as long
     /// as no slot was voided and nobody signed two things. Cost: a few look-ups for each payment ahead; where some fall
     /// out, that for every round in which another one finds its funds.
-    pub(crate) fn rebase(&mut self, cut: &Table<Address, Account>, joined: &[(Slot, PaymentId)]) -> Vec<PaymentId> {
+    pub(crate) fn rebase(&mut self, cut: &Table<Address, Account>, joined: &[Joined]) -> Vec<PaymentId> {
         self.overlay.clear();
         let mut displaced = BTreeSet::new();
         let mut waiting = std::mem::take(&mut self.ahead);
         waiting.retain(|(slot, transfer)| {
             let stays = cut.get(&slot.payer).is_none_or(|account| slot.seq >= account.next_seq);
-            if !stays && joined.binary_search(&(*slot, transfer.id)).is_err() {
+            if !stays && joined.binary_search_by_key(&(*slot, transfer.id), |joined| (joined.slot, joined.id)).is_err()
+            {
                 displaced.insert((*slot, transfer.id));
             }
             stays

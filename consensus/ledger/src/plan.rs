@@ -2,7 +2,7 @@
 
 use crate::account::{Account, Link};
 use crate::history::{Entry, Fate};
-use smt_consensus::ports::{CutError, Known};
+use smt_consensus::ports::{CutError, Joined, Known};
 use smt_consensus::table::Table;
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::{Channel, Credit};
@@ -22,7 +22,7 @@ pub(crate) struct Base<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// Payments that join, in (payer, seq) order.
-    pub(crate) joined: Vec<(Slot, PaymentId)>,
+    pub(crate) joined: Vec<Joined>,
     /// They and the voids, in the same order.
     pub(crate) entries: Vec<Entry>,
     /// Ascending by address.
@@ -100,19 +100,21 @@ impl Base<'_> {
         planner.check_supply()?;
         let accounts = planner.accounts()?;
         let Planner { links, outgoing, credited, .. } = planner;
-        let entry = |(slot, payment): &(Slot, Joining<'_>)| match payment {
-            Some((id, _)) => Entry { slot: *slot, fate: Fate::Payment(*id) },
+        let entry = |(slot, payment): &Passed<'_>| match payment {
+            Some(Joining { id, .. }) => Entry { slot: *slot, fate: Fate::Payment(*id) },
             None => Entry { slot: *slot, fate: Fate::Void },
         };
-        let joined = slots.iter().filter_map(|(slot, payment)| payment.map(|(id, _)| (*slot, id))).collect();
+        let joined =
+            |(slot, payment): &Passed<'_>| payment.map(|Joining { id, place, .. }| Joined { slot: *slot, id, place });
+        let joined = slots.iter().filter_map(joined).collect();
         let entries = slots.iter().map(entry).collect();
         Ok(Plan { joined, entries, accounts, links, outgoing, credited, levels })
     }
 
     /// The slots this cut passes, ascending, each with its payment or none where it is void.
-    fn slots<'p>(&self, value: &CutValue, payments: &[Known<'p>]) -> Result<Vec<(Slot, Joining<'p>)>, CutError> {
-        let mut slots: Vec<(Slot, Joining<'p>)> = Vec::with_capacity(payments.len());
-        for Known { slot, id, payment } in payments.iter().copied() {
+    fn slots<'p>(&self, value: &CutValue, payments: &[Known<'p>]) -> Result<Vec<Passed<'p>>, CutError> {
+        let mut slots: Vec<Passed<'p>> = Vec::with_capacity(payments.len());
+        for (Known { slot, id, payment }, place) in payments.iter().copied().zip(0u32..) {
             if !self.shard.contains(&slot.payer) {
                 // Nobody of another shard holds anything here.
                 return Err(CutError::Negative(slot.payer));
@@ -120,15 +122,15 @@ impl Base<'_> {
             if slot.seq < self.account(&slot.payer).next_seq {
                 continue;
             }
-            slots.push((slot, Some((id, payment))));
+            slots.push((slot, Some(Joining { id, place, payment })));
         }
-        slots.sort_unstable_by_key(|(slot, payment)| (*slot, payment.map(|(id, _)| id)));
-        slots.dedup_by_key(|(slot, payment)| (*slot, payment.map(|(id, _)| id)));
+        slots.sort_unstable_by_key(|(slot, payment)| (*slot, payment.map(|joining| (joining.id, joining.place))));
+        slots.dedup_by_key(|(slot, payment)| (*slot, payment.map(|joining| joining.id)));
         for pair in slots.windows(2) {
-            if let [(slot, Some((first, _))), (next, Some((second, _)))] = pair
+            if let [(slot, Some(first)), (next, Some(second))] = pair
                 && slot == next
             {
-                return Err(CutError::TwoAtSlot { slot: *slot, first: *first, second: *second });
+                return Err(CutError::TwoAtSlot { slot: *slot, first: first.id, second: second.id });
             }
         }
         for slot in value.voids.iter() {
@@ -147,8 +149,16 @@ impl Base<'_> {
     }
 }
 
-/// The payment at a slot, or `None` for a void.
-type Joining<'p> = Option<(PaymentId, &'p Payment)>;
+/// A payment that joins, and its place among those given.
+#[derive(Clone, Copy)]
+struct Joining<'p> {
+    id: PaymentId,
+    place: u32,
+    payment: &'p Payment,
+}
+
+/// A slot that a cut passes, with its payment, or `None` for a void.
+type Passed<'p> = (Slot, Option<Joining<'p>>);
 
 struct Planner<'a> {
     base: &'a Base<'a>,
@@ -182,14 +192,14 @@ impl Planner<'_> {
     }
 
     /// Passes the payer's next slot. Called in slot order.
-    fn pass(&mut self, slot: Slot, payment: Joining<'_>) -> Result<(), CutError> {
+    fn pass(&mut self, slot: Slot, payment: Option<Joining<'_>>) -> Result<(), CutError> {
         let level = self.base.shard.level();
         let payer = self.change(slot.payer)?;
         if slot.seq != payer.next_seq {
             return Err(CutError::Gap { slot, next: payer.next_seq });
         }
         payer.next_seq = payer.next_seq.next().ok_or(CutError::Overflow)?;
-        let Some((id, payment)) = payment else {
+        let Some(Joining { id, payment, .. }) = payment else {
             return Ok(());
         };
         payer.debit = payer.debit.checked_add(u128::from(payment.amount.0)).ok_or(CutError::Overflow)?;

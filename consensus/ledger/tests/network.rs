@@ -180,7 +180,14 @@ impl Network {
             assert_eq!(replica.check_cut(&value, &payments, &credits), Ok(()), "14: a join of reports is non-negative");
             assert_eq!(replica.state_root(), root);
             let mut writes = Vec::new();
-            snapshots.push(replica.decide(&value, &payments, &credits, &mut writes).unwrap());
+            let mut snapshot = replica.decide(&value, &payments, &credits, &mut writes).unwrap();
+            for joined in &mut snapshot.joined {
+                let given = &payments[usize::try_from(joined.place).unwrap()];
+                assert_eq!((given.slot, given.id), (joined.slot, joined.id), "it says which payment it means");
+                // Each replica was given them in an order of its own.
+                joined.place = 0;
+            }
+            snapshots.push(snapshot);
             assert_eq!(replica.displaced(), []);
             store.write(writes);
         }
@@ -190,7 +197,7 @@ impl Network {
         assert!(snapshot.changes.is_well_formed());
 
         // The naive ledger.
-        let joined: BTreeSet<Slot> = snapshot.joined.iter().map(|(slot, _)| *slot).collect();
+        let joined: BTreeSet<Slot> = snapshot.joined.iter().map(|joined| joined.slot).collect();
         assert_eq!(joined, join);
         assert!(snapshot.joined.is_sorted());
         for slot in &join {

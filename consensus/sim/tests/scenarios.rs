@@ -10,6 +10,7 @@
 )]
 
 use smt_consensus::archive;
+use smt_consensus::ports::Column;
 use smt_consensus::replica::Voting;
 use smt_consensus::{Event, Stage};
 use smt_sim::keys::StandIn;
@@ -497,4 +498,53 @@ fn retirement_outlives_a_restart() {
     lab.start(2);
     // Before any peer has said anything.
     assert!(matches!(lab.replica(2).voting(), Voting::No(_)));
+}
+
+/// A replica stops at every point while the rows of a large cut are written: the payments stay findable all the time, the next
+/// start takes up what is owed, and in the end each row is there.
+#[test]
+fn a_crash_while_a_cut_is_indexed_loses_no_row() {
+    let mut in_the_middle = 0;
+    for ticks in 0..8 {
+        let mut lab = Lab::new(0);
+        let payee = lab.owner(0, 4).address;
+        let payers: Vec<_> = (0..4).map(|n| lab.owner(0, n)).collect();
+        let payments: Vec<SignedPayment> =
+            payers.iter().flat_map(|payer| (0..390).map(|seq| pay(payer, seq, payee, 1))).collect();
+        for (n, payment) in payments.iter().enumerate() {
+            lab.submit(n / 390 % 3, payment);
+        }
+        let found = |lab: &Lab| {
+            let replica = lab.replica(0);
+            payments.iter().filter(|p| replica.joined(&lab.places[0].store, &p.payment.id()).is_some()).count()
+        };
+        let decided = (0..4_000).any(|_| {
+            lab.pass(500);
+            lab.deliver(|_| true);
+            found(&lab) == payments.len()
+        });
+        assert!(decided, "all payments are in cuts");
+        assert_eq!(lab.places[0].store.len(Column::Unindexed), 1, "the cut owes its rows");
+        for _ in 0..ticks {
+            lab.pass(2_500);
+            assert_eq!(found(&lab), payments.len());
+        }
+        lab.stop(0);
+        lab.start(0);
+        let (owed, rows) = (lab.places[0].store.len(Column::Unindexed), lab.places[0].store.len(Column::Payment));
+        in_the_middle += usize::from(owed == 1 && rows > 0 && rows < payments.len());
+        assert_eq!(found(&lab), payments.len(), "after {ticks} ticks and a restart");
+        lab.live(2_000_000, |_| true);
+        for place in &lab.places {
+            assert_eq!(place.store.len(Column::Unindexed), 0);
+            assert_eq!(place.store.len(Column::Payment), payments.len());
+            assert_eq!(
+                place.store.len(Column::History),
+                2 * payments.len(),
+                "one row for the payer, one for the payee"
+            );
+        }
+        assert_eq!(lab.replica(0).indexed(), lab.replica(0).decided());
+    }
+    assert!(in_the_middle > 0, "no stop came between two slices");
 }

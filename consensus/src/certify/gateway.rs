@@ -1,7 +1,6 @@
 //! The gateway: the queue, batches, and what misses its quorum.
 
 use super::pool::Pending;
-use crate::archive;
 use crate::effect::{Effect, Event, Reject, Stage, Token};
 use crate::ports::Ledger;
 use crate::replica::{Cx, Replica, Timer};
@@ -15,7 +14,7 @@ use smt_types::{Address, Amount, Bounded, Digest, PaymentId, SignedPayment, Slot
 const RESENDS: u32 = 8;
 
 /// Payments a second beyond which a batch waits no longer than for these.
-const RATE_MAX: u64 = 2_000;
+const RATE_MAX: u64 = 2_500;
 
 /// Payments of one batch asked for one by one at a time: each answer may be a whole batch.
 const LOCKS_ASKED_MAX: usize = 8;
@@ -37,7 +36,7 @@ impl<L: Ledger> Replica<L> {
     /// How far a payment has come, as this replica knows.
     pub(crate) fn stage_of(&self, cx: &Cx<'_>, slot: &Slot, id: &PaymentId) -> Option<Stage> {
         // No cut holds what its payer's next seq has not passed, so the disk is asked for late repetitions alone.
-        if slot.seq < self.ledger.cut_seq(&slot.payer) && archive::payment(cx.reader, id).is_some() {
+        if slot.seq < self.ledger.cut_seq(&slot.payer) && self.joined(cx.reader, id).is_some() {
             return Some(Stage::Snapshotted);
         }
         let entry = self.certify.slots.get(slot);
@@ -88,7 +87,7 @@ impl<L: Ledger> Replica<L> {
         if let Some(other) = other.filter(|other| other != id) {
             return Err(Reject::SeqConflict { seq: slot.seq, other });
         }
-        if self.certify.pool.len() >= self.params.hold_max {
+        if self.room() == 0 {
             return Err(Reject::Overloaded { held: self.certify.pool.len() });
         }
         Ok(())
@@ -410,6 +409,7 @@ impl<L: Ledger> Replica<L> {
     /// The slot is settled: its queue entry has done its work, or lost.
     pub(crate) fn done_in_pool(&mut self, cx: &mut Cx<'_>, slot: &Slot, id: &PaymentId) {
         let Some(pending) = self.certify.pool.remove(slot) else { return };
+        self.certify.pool.departures.count(cx.now);
         if pending.id != *id && pending.from_client {
             let next = self.ledger.account(&slot.payer).unwrap_or_default().next_seq;
             let reject = Reject::SeqTooLow { got: slot.seq, next };

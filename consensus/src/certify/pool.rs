@@ -33,12 +33,18 @@ impl Queue {
     }
 }
 
-/// Length of the windows in which arrivals are counted, microseconds.
+/// Longest that a full queue may take to empty, microseconds.
+const WAIT_US: u64 = 250_000;
+
+/// Payments that find room whatever the rate has been: a burst after a silence.
+const ROOM_MIN: usize = 1_024;
+
+/// Length of the windows in which a [`Rate`] counts, microseconds.
 const WINDOW_US: u64 = 100_000;
 
-/// How many payments come in a second, as the last few tenths of a second show it.
+/// How many payments a second, as the last few tenths of a second in which there were any show it.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
+pub(crate) struct Rate {
     /// Number of the window that is being counted.
     window: u64,
     counted: u64,
@@ -46,8 +52,8 @@ pub(crate) struct Arrivals {
     rate: u64,
 }
 
-impl Arrivals {
-    /// One payment has come in.
+impl Rate {
+    /// One more payment.
     pub(crate) fn count(&mut self, now: u64) {
         let window = now / WINDOW_US;
         if window != self.window {
@@ -68,7 +74,9 @@ impl Arrivals {
 /// The queue of one gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    pub(crate) arrivals: Arrivals,
+    pub(crate) arrivals: Rate,
+    /// Payments that left the queue because they are applied.
+    pub(crate) departures: Rate,
     payers: Table<Address, Queue>,
     payments: usize,
     /// Payers to look at, in the order in which they turned up: nobody is overtaken because of an address.
@@ -78,6 +86,15 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Payments that may still come in, where the queue may hold `max` at most. What waits must be done within [`WAIT_US`]
+    /// at the rate at which payments leave: a longer queue only makes everybody late, and those most who are refused
+    /// nothing (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012).
+    pub(crate) fn room(&self, max: usize) -> usize {
+        let soon = self.departures.per_second().saturating_mul(WAIT_US) / 1_000_000;
+        let limit = usize::try_from(soon).unwrap_or(max).max(ROOM_MIN).min(max);
+        limit.saturating_sub(self.payments)
+    }
+
     /// Number of payments.
     pub(crate) fn len(&self) -> usize {
         self.payments
@@ -161,11 +178,5 @@ impl Pool {
     /// Visits all payments, in no order: for answers that are sorted afterwards.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Pending)) {
         self.payers.for_each(|queue| queue.waiting.iter().for_each(|(_, pending)| visit(pending)));
-    }
-
-    /// A payment of the queue by its id. Looks through all of it.
-    pub(crate) fn find(&self, id: &PaymentId) -> Option<&Pending> {
-        let has = |queue: &Queue| queue.waiting.iter().any(|(_, pending)| pending.id == *id);
-        self.payers.find(has)?.waiting.iter().map(|(_, pending)| pending).find(|pending| pending.id == *id)
     }
 }

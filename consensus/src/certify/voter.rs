@@ -78,14 +78,14 @@ impl<L: Ledger> Replica<L> {
         let mut contested = Vec::new();
         for index in 0..state.count() {
             let Some((_, id, slot)) = state.item(index) else { continue };
+            // A payment applied through another batch, or joined by a cut, counts as applied in this one too.
+            let passed = slot.seq < self.ledger.cut_seq(&slot.payer);
+            let joined = if passed { self.joined(cx.reader, &id) } else { None };
             let entry = self.certify.slots.entry(slot).or_default();
             entry.add_place((id, digest, index));
             if entry.is_contested() {
                 contested.push(slot);
             }
-            // A payment applied through another batch, or joined by a cut, counts as applied in this one too.
-            let passed = slot.seq < self.ledger.cut_seq(&slot.payer);
-            let joined = if passed { archive::payment(cx.reader, &id) } else { None };
             if let Some((_, _, epoch)) = joined.filter(|(batch, _, _)| *batch == digest) {
                 state.decided.set(index);
                 state.decided_at = state.decided_at.max(epoch);

@@ -9,7 +9,7 @@ use crate::replica::{Cx, Replica, Timer};
 use smt_types::cut::{CutVote, Decision, Phase, PhaseCertificate, Proposal, ViewChange};
 use smt_types::evidence::Evidence;
 use smt_types::message::{Message, NodeId};
-use smt_types::report::Report;
+use smt_types::report::{BatchBits, Report};
 use smt_types::{Bounded, CutValue, Digest, Epoch, ReplicaIndex, Signature, View};
 use std::collections::BTreeMap;
 
@@ -81,17 +81,20 @@ impl<L: Ledger> Replica<L> {
     /// The value that q reports with obtainable certificates give, with those reports.
     fn own_value(&mut self, cx: &mut Cx<'_>) -> Option<(CutValue, Vec<Report>)> {
         let quorum = self.committee.quorum();
+        if self.epoch.reports.len() < quorum || (self.epoch.propose_armed && cx.now < self.epoch.propose_at) {
+            return None;
+        }
         let backed: Vec<&Report> = self.epoch.reports.values().filter(|report| self.backs(report)).collect();
         let all = backed.len() >= self.committee.size();
         let waited = cx.now.saturating_sub(self.epoch.last_report_at) >= REPORT_GRACE_US;
         if backed.len() < quorum || (!all && !waited) {
-            if self.epoch.reports.len() >= quorum {
-                if !self.epoch.propose_armed {
-                    self.epoch.propose_armed = true;
-                    self.timers.insert((cx.now.saturating_add(REPORT_GRACE_US), Timer::Propose));
-                }
-                self.arm_ask(cx);
+            // Looked at again then, or when another report is here, and not with every payment.
+            self.epoch.propose_at = cx.now.saturating_add(REPORT_GRACE_US / 2);
+            if !self.epoch.propose_armed {
+                self.epoch.propose_armed = true;
+                self.timers.insert((self.epoch.propose_at, Timer::Propose));
             }
+            self.arm_ask(cx);
             return None;
         }
         let me = self.me().replica;
@@ -163,13 +166,14 @@ impl<L: Ledger> Replica<L> {
     }
 
     /// Every batch named is held, under that gateway and number, and certified that far.
-    fn holds_bits(&self, bits: &[smt_types::report::BatchBits]) -> bool {
-        bits.iter().all(|entry| {
-            self.certify.batches.get(&entry.header).is_some_and(|state| {
-                let header = &state.batch.header;
-                (header.gateway, header.number) == (entry.gateway, entry.number)
-                    && entry.bits.is_subset(&state.certified)
-            })
+    fn holds_bits(&self, bits: &[BatchBits]) -> bool {
+        bits.iter().all(|entry| self.holds_entry(entry))
+    }
+
+    fn holds_entry(&self, entry: &BatchBits) -> bool {
+        self.certify.batches.get(&entry.header).is_some_and(|state| {
+            let header = &state.batch.header;
+            (header.gateway, header.number) == (entry.gateway, entry.number) && entry.bits.is_subset(&state.certified)
         })
     }
 
@@ -204,6 +208,7 @@ impl<L: Ledger> Replica<L> {
             }
             self.epoch.values.insert(proposal.value.digest(), proposal.value.clone());
             self.epoch.proposals.insert(proposal.view, proposal);
+            self.epoch.lacking = None;
         }
         self.arm_ask(cx);
         self.poll_epoch(cx);
@@ -218,7 +223,20 @@ impl<L: Ledger> Replica<L> {
         }
         let voted = self.has_cast(view, Phase::Prepare);
         let Some(proposal) = self.epoch.proposals.get(&view).filter(|_| !voted) else { return };
-        if !self.is_valid(cx.now, proposal) || !self.holds_all(&proposal.value) {
+        // Every message of a payment leads here: what is missing costs one look-up, and only a proposal of which nothing is
+        // missing costs the join.
+        if let Some((of, lacking)) = &self.epoch.lacking
+            && *of == view
+            && !self.holds_entry(lacking)
+        {
+            return;
+        }
+        let lacking = proposal.value.bits.iter().find(|entry| !self.holds_entry(entry));
+        self.epoch.lacking = lacking.map(|entry| (view, entry.clone()));
+        if self.epoch.lacking.is_some()
+            || !proposal.value.consumed.iter().all(|source| self.holds_credits(source))
+            || !self.is_valid(cx.now, proposal)
+        {
             return;
         }
         let value = proposal.value.clone();
@@ -271,10 +289,6 @@ impl<L: Ledger> Replica<L> {
             && value.lamport > joined.lamport
             && value.dense > joined.dense
             && value.dense > self.epoch.header.dense
-    }
-
-    fn holds_all(&self, value: &CutValue) -> bool {
-        self.holds_bits(&value.bits) && value.consumed.iter().all(|source| self.holds_credits(source))
     }
 
     /// Whether this replica has voted in this phase of this view of the open epoch, by what it remembers.

@@ -1,18 +1,18 @@
 //! Carrying out a decided cut: the ledger moves, the header follows, q double signatures certify it.
 
 use super::OpenHeader;
-use crate::archive::{self, HistoryRow, StoredHeader};
+use crate::archive::{self, StoredHeader};
 use crate::certify::Certify;
 use crate::effect::{Effect, Event, Stage};
+use crate::index::{JoinedPayment, Owed};
 use crate::planted::{Bug, planted};
-use crate::ports::{Column, CutError, Known, Ledger};
+use crate::ports::{Column, CutError, Joined, Known, Ledger};
 use crate::replica::{Cx, Replica, Timer};
-use crate::table::Table;
 use smt_types::evidence::{Evidence, SignedHeader};
 use smt_types::hash::{self, Domain};
 use smt_types::header::{CertifiedHeader, HeaderSignature};
 use smt_types::message::{Message, NodeId};
-use smt_types::{Address, Bounded, CutValue, Digest, Epoch, Header, PaymentId};
+use smt_types::{Bounded, CutValue, Digest, Epoch, Header, PaymentId};
 use std::collections::BTreeMap;
 
 /// Own headers without a quorum that are kept and repeated; a shard that far behind has lost its quorum anyway.
@@ -25,27 +25,43 @@ const KEEP_FOR_RECEIPTS: u64 = 16;
 /// How long replicas other than the proposer wait before they publish a certified header themselves.
 const PUBLISH_GRACE_US: u64 = 300_000;
 
-/// Payments with the places they stand at, in the same order.
-type Placed<'a> = (Vec<Known<'a>>, Vec<(Digest, u16)>);
+/// The payments that a value names.
+#[derive(Default)]
+struct Named<'a> {
+    payments: Vec<Known<'a>>,
+    /// Their places: batch among `batches`, index.
+    places: Vec<(u16, u16)>,
+    batches: Vec<Digest>,
+}
 
-/// The payments a value names, with their places; `None` if a batch is not held.
-fn payments_of<'a>(certify: &'a Certify, value: &CutValue) -> Option<Placed<'a>> {
-    let (mut payments, mut places) = (Vec::new(), Vec::new());
-    let by_counts = planted(Bug::JoinByCounts).then(|| certify.bits_up_to_counts(&value.bits));
-    for entry in by_counts.as_deref().unwrap_or(&value.bits) {
-        let state = certify.batches.get(&entry.header)?;
-        for index in entry.bits.iter() {
-            payments.push(state.known(index)?);
-            places.push((entry.header, index));
+impl<'a> Named<'a> {
+    /// `None` if a batch is not held.
+    fn of(certify: &'a Certify, value: &CutValue) -> Option<Named<'a>> {
+        let mut named = Named::default();
+        let by_counts = planted(Bug::JoinByCounts).then(|| certify.bits_up_to_counts(&value.bits));
+        for (entry, batch) in by_counts.as_deref().unwrap_or(&value.bits).iter().zip(0u16..) {
+            let state = certify.batches.get(&entry.header)?;
+            named.batches.push(entry.header);
+            for index in entry.bits.iter() {
+                named.payments.push(state.known(index)?);
+                named.places.push((batch, index));
+            }
         }
+        Some(named)
     }
-    Some((payments, places))
+
+    /// What the index needs of a payment that joined.
+    fn joined(&self, joined: &Joined) -> Option<JoinedPayment> {
+        let place = usize::try_from(joined.place).ok()?;
+        let payee = self.payments.get(place)?.payment.payee;
+        Some(JoinedPayment { slot: joined.slot, id: joined.id, payee, place: *self.places.get(place)? })
+    }
 }
 
 impl<L: Ledger> Replica<L> {
     /// Whether the value can be carried out on this replica's cut.
     pub(crate) fn check_value(&self, value: &CutValue) -> Result<(), CutError> {
-        let (payments, _) = payments_of(&self.certify, value).unwrap_or_default();
+        let Named { payments, .. } = Named::of(&self.certify, value).unwrap_or_default();
         let credits = self.credits_of(value).unwrap_or_default();
         self.ledger.check_cut(value, &payments, &credits)
     }
@@ -54,17 +70,12 @@ impl<L: Ledger> Replica<L> {
     pub(crate) fn try_carry(&mut self, cx: &mut Cx<'_>) {
         let Some(decision) = self.epoch.decision.clone() else { return };
         let value = &decision.value;
-        let (Some((payments, at)), Some(credits)) = (payments_of(&self.certify, value), self.credits_of(value)) else {
+        let (Some(named), Some(credits)) = (Named::of(&self.certify, value), self.credits_of(value)) else {
             self.arm_ask(cx);
             return;
         };
-        let mut places: Table<PaymentId, (Address, (Digest, u16))> = Table::new();
-        places.reserve(payments.len());
-        for (payment, place) in payments.iter().zip(at) {
-            places.entry(payment.id).or_insert((payment.payment.payee, place));
-        }
         let mut writes = Vec::new();
-        let snapshot = match self.ledger.decide(value, &payments, &credits, &mut writes) {
+        let snapshot = match self.ledger.decide(value, &named.payments, &credits, &mut writes) {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 // Decided by a quorum, and not possible on our state: somebody is beyond the fault bound.
@@ -93,33 +104,26 @@ impl<L: Ledger> Replica<L> {
             levels: snapshot.levels.clone(),
             links: snapshot.changes.digest(),
         };
-        let shard = self.me().shard;
-        let mut joined = Vec::with_capacity(snapshot.joined.len());
-        for ((slot, id), number) in snapshot.joined.iter().zip(0u64..) {
-            if let Some((payee, (batch, index))) = places.get(id) {
-                cx.write(archive::put(Column::Payment, id.0.0.to_vec(), &(*batch, *index, epoch)));
-                let row = HistoryRow::Payment(*batch, *index);
-                cx.write(archive::put(Column::History, archive::paid_key(&slot.payer, epoch, slot.seq), &row));
-                if shard.contains(payee) {
-                    cx.write(archive::put(Column::History, archive::received_key(payee, epoch, number), &row));
-                }
-                joined.push((*id, (*batch, *index)));
+        let payments: Vec<JoinedPayment> = snapshot.joined.iter().filter_map(|joined| named.joined(joined)).collect();
+        let batches = named.batches;
+        let place = |(batch, index): (u16, u16)| Some((*batches.get(usize::from(batch))?, index));
+        let joined = payments.iter().filter_map(|payment| Some((payment.id, place(payment.place)?))).collect();
+        for JoinedPayment { slot, id, .. } in &payments {
+            let entry = self.certify.slots.entry(*slot).or_default();
+            entry.certified.get_or_insert(*id);
+            // Mostly this replica has applied it: then the cut is news to the ledger alone.
+            if entry.applied != Some(*id) {
+                self.certify.mark_applied(slot, *id);
+                self.done_in_pool(cx, slot, id);
+                self.certify.look_at(slot.payer);
             }
-            self.certify.slots.entry(*slot).or_default().certified.get_or_insert(*id);
-            self.certify.mark_applied(slot, *id);
-            self.done_in_pool(cx, slot, id);
-            self.certify.look_at(slot.payer);
         }
-        let received = u64::try_from(snapshot.joined.len()).unwrap_or(u64::MAX)..;
-        for ((source, number, credit), place) in snapshot.credited.iter().zip(received) {
-            let row = (*source, *number, epoch);
-            cx.write(archive::put(Column::Credited, credit.payment.0.0.to_vec(), &row));
-            let row = HistoryRow::Credit(*source, *number);
-            cx.write(archive::put(Column::History, archive::received_key(&credit.payee, epoch, place), &row));
+        for (_, _, credit) in &snapshot.credited {
             let event = Event::Credited { id: credit.payment, payee: credit.payee, amount: credit.amount, epoch };
             cx.out(Effect::Event(event));
             self.certify.look_at(credit.payee);
         }
+        self.owe(cx, Owed::new(epoch, batches, payments, snapshot.credited));
         // The cut may bring funds that this replica had not seen.
         for payer in std::mem::take(&mut self.certify.unfunded) {
             self.certify.look_at(payer);
@@ -168,7 +172,8 @@ impl<L: Ledger> Replica<L> {
             .iter()
             .filter(|(_, state)| {
                 let kept_long = self.epoch.decided.0.saturating_sub(state.decided_at.0) >= KEEP_FOR_RECEIPTS;
-                state.slots.iter().all(passed) && (kept_long || state.certified.is_subset(&state.finals))
+                let in_cuts = state.decided.ones() == u32::from(state.count());
+                (in_cuts || state.slots.iter().all(passed)) && (kept_long || state.certified.is_subset(&state.finals))
             })
             .map(|(digest, _)| *digest)
             .collect();

@@ -75,6 +75,10 @@ pub(crate) struct EpochState {
     pub(crate) target: Epoch,
     /// A look at the reports is due.
     pub(crate) propose_armed: bool,
+    /// Not before this time, unless another report comes.
+    pub(crate) propose_at: u64,
+    /// The first entry of a view's proposal that was not held here when last looked at.
+    pub(crate) lacking: Option<(View, BatchBits)>,
     /// Own headers without quorum.
     pub(crate) open_headers: BTreeMap<Epoch, OpenHeader>,
     /// Header signatures of the committee, by epoch.
@@ -107,6 +111,8 @@ impl EpochState {
             decision: None,
             target: Epoch(0),
             propose_armed: false,
+            propose_at: 0,
+            lacking: None,
             open_headers: BTreeMap::new(),
             header_signatures: BTreeMap::new(),
             unpublished: BTreeSet::new(),
@@ -133,6 +139,8 @@ impl EpochState {
         self.values.clear();
         self.prepared = None;
         self.decision = None;
+        self.propose_at = 0;
+        self.lacking = None;
     }
 
     pub(crate) fn newest_vote(&self, replica: ReplicaIndex, phase: Phase) -> Option<CutVote> {
@@ -247,6 +255,7 @@ impl<L: Ledger> Replica<L> {
             let (gateway, number) = (&state.batch.header.gateway, &state.batch.header.number);
             let bits = Bitmap::from_fn(state.count(), |index| {
                 applied.get(index)
+                    && !state.decided.get(index)
                     && state.item(index).is_some_and(|(_, _, slot)| slot.seq >= self.ledger.cut_seq(&slot.payer))
             });
             if !bits.is_empty() {
@@ -305,6 +314,7 @@ impl<L: Ledger> Replica<L> {
         let newer = self.epoch.reports.get(&report.replica).is_none_or(|known| known.view < report.view);
         if newer {
             self.epoch.reports.insert(report.replica, report);
+            self.epoch.propose_at = 0;
         }
         // A peer's clock may be a little ahead: join it rather than make it wait, but never hurry a whole epoch.
         let me = self.me().replica;

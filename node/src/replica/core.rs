@@ -6,7 +6,7 @@
 use super::disk::Disk;
 use super::handle::{Job, Question, Status};
 use super::hub::Hub;
-use super::verifier::{Held, Replies};
+use super::verifier::{Replies, Room};
 use crate::clock::Clock;
 use crate::store::{Durability, StoreError};
 use smt_consensus::{Effect, Effects, Event, Input, Replica};
@@ -44,7 +44,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) replies: Replies,
-    pub(crate) held: Held,
+    pub(crate) room: Room,
     pub(crate) questions: Vec<Question>,
 }
 
@@ -137,7 +137,7 @@ impl Core {
             self.carry_out(effect);
         }
         self.hub.flush();
-        self.held.set(self.replica.queued());
+        self.room.set(self.replica.room());
         Ok(())
     }
 

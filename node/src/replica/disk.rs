@@ -45,8 +45,14 @@ impl Pending {
         let mut set = WriteSet::new();
         let ordered =
             self.ordered.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
-        let points = self.points.into_iter().flat_map(|(column, rows)| rows.into_iter().map(move |row| (column, row)));
-        let blind = self.blind.into_iter().map(|write| (write.column, (write.key, write.value)));
+        let points = self.points.into_iter().flat_map(|(column, rows)| {
+            let mut rows: Vec<_> = rows.into_iter().collect();
+            rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            rows.into_iter().map(move |row| (column, row))
+        });
+        let mut blind: Vec<Write> = self.blind;
+        blind.sort_by(|a, b| (a.column, &a.key).cmp(&(b.column, &b.key)));
+        let blind = blind.into_iter().map(|write| (write.column, (write.key, write.value)));
         for (column, (key, value)) in ordered.chain(points).chain(blind) {
             match value {
                 Some(value) => set.put(column.into(), &key, value),

@@ -263,7 +263,7 @@ pub async fn start(
         clock: from.clock,
         status,
         replies: Replies::default(),
-        held: handle.verifier.held(),
+        room: handle.verifier.room(),
         questions: Vec::new(),
     };
     let thread = std::thread::Builder::new()

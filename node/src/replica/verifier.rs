@@ -40,19 +40,30 @@ struct Gauge {
     waiting: AtomicUsize,
     /// Of these, not checked yet.
     unchecked: AtomicUsize,
-    /// In the core's queue, as the core last said; it takes no more than `held_max`.
-    held: AtomicUsize,
-    held_max: usize,
+    /// That the core's queue has room for, as the core last said.
+    room: AtomicUsize,
+}
+
+impl Gauge {
+    /// Payments that may be on their way to the core.
+    fn room(&self) -> usize {
+        self.room.load(Ordering::Relaxed).min(WAITING_MAX)
+    }
+
+    /// Those that may still come.
+    fn free(&self) -> usize {
+        self.room().saturating_sub(self.waiting.load(Ordering::Relaxed))
+    }
 }
 
 /// The core's end of the gauge.
 #[derive(Debug)]
-pub(crate) struct Held(Arc<Gauge>);
+pub(crate) struct Room(Arc<Gauge>);
 
-impl Held {
-    /// So many payments are in the core's queue.
+impl Room {
+    /// So many more payments find room in the core's queue.
     pub(crate) fn set(&self, payments: usize) {
-        self.0.held.store(payments, Ordering::Relaxed);
+        self.0.room.store(payments, Ordering::Relaxed);
     }
 }
 
@@ -119,9 +130,9 @@ impl Verifier {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(node: NodeId, gate: Gate, jobs: SyncSender<Job>, held_max: usize) -> std::io::Result<Verifier> {
+    pub fn start(node: NodeId, gate: Gate, jobs: SyncSender<Job>, room: usize) -> std::io::Result<Verifier> {
         let (calls, queue) = channel();
-        let gauge = Arc::new(Gauge { held_max, ..Gauge::default() });
+        let gauge = Arc::new(Gauge { room: AtomicUsize::new(room), ..Gauge::default() });
         let shared = gauge.clone();
         std::thread::Builder::new().name(format!("verify {node}")).spawn(move || run(&gate, &queue, &jobs, &shared))?;
         Ok(Verifier { calls, gauge })
@@ -146,14 +157,20 @@ impl Verifier {
     }
 
     /// The core's end of the gauge.
-    pub(crate) fn held(&self) -> Held {
-        Held(self.gauge.clone())
+    pub(crate) fn room(&self) -> Room {
+        Room(self.gauge.clone())
+    }
+
+    /// Whether a payment that came now would be refused, whatever it says.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.gauge.free() == 0
     }
 
     /// As many places as are free, at most `wanted`. What the core's queue has no room for is refused before its signature is
     /// checked: refusals have to stay cheap when there are most of them.
     fn take(&self, wanted: usize) -> Places {
-        let room = self.gauge.held_max.saturating_sub(self.gauge.held.load(Ordering::Relaxed)).min(WAITING_MAX);
+        let room = self.gauge.room();
         let free = |waiting: usize| wanted.min(room.saturating_sub(waiting));
         let grown = |waiting: usize| Some(waiting.saturating_add(free(waiting)));
         let before = self.gauge.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown);

@@ -67,7 +67,7 @@ impl NodeBackend {
 
     async fn credited(&self, shard: ShardAddress, id: &PaymentId) -> Result<Option<u64>, RpcError> {
         if self.here(shard) {
-            return Ok(self.local.credited_epoch(id).map(|epoch| epoch.0));
+            return Ok(self.local.credited_epoch(id).await.map(|epoch| epoch.0));
         }
         self.local.forward(shard, CREDITED, &Hex32::from(*id), QUESTION).await
     }
@@ -98,6 +98,7 @@ impl Backend for NodeBackend {
     }
 
     async fn submit_transactions(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
+        self.local.check_room()?;
         let (wait, patience) = (params.wait_for(), params.timeout());
         let outcomes = self.submit_all(params.payments, wait, patience).await;
         Ok(schema::SubmittedAll { outcomes: outcomes.into_iter().map(Into::into).collect() })
@@ -114,7 +115,7 @@ impl Backend for NodeBackend {
     async fn get_account_history(&self, params: schema::AccountHistory) -> Result<schema::History, RpcError> {
         let shard = self.address(&params.address)?.shard(self.level());
         if self.here(shard) {
-            return self.local.account_history(&params);
+            return self.local.account_history(&params).await;
         }
         self.local.forward(shard, "smt_getAccountHistory", &params, QUESTION).await
     }

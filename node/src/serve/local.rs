@@ -7,6 +7,7 @@ use super::receipts::Wanted;
 use crate::clock::Clock;
 use crate::replica::ReplicaHandle;
 use crate::replica::disk::Committed;
+use crate::replica::handle::Refusal;
 use crate::replica::history::{HistoryEntry, HistoryReader};
 use crate::rpc::check::Check as _;
 use crate::rpc::convert::address_text;
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use smt_consensus::verify::Submission;
-use smt_consensus::{Ledger as _, Network, Reader as _, archive};
+use smt_consensus::{Ledger as _, Network, archive};
 use smt_gossip::swarm::PeerId;
 use smt_types::address::Hrp;
 use smt_types::crypto::SecretKey;
@@ -27,9 +28,9 @@ use smt_types::header::CertifiedHeader;
 use smt_types::message::NodeId;
 use smt_types::{
     Address, Amount, Bounded, Canonical, Digest, Epoch, Genesis, Lamport, Payment, PaymentId, ReplicaIndex, Seq,
-    ShardAddress, SignedPayment, Slot,
+    SignedPayment, Slot,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ impl Local {
         match call.method.as_str() {
             "smt_submitTransactions" => reply(&self.submit_forwarded(params(&call.params)?).await?),
             "smt_getAccount" => reply(&self.account(params(&call.params)?).await?),
-            "smt_getAccountHistory" => reply(&self.account_history(&params(&call.params)?)?),
+            "smt_getAccountHistory" => reply(&self.account_history(&params(&call.params)?).await?),
             "smt_getTransaction" => reply(&self.transaction(&params::<schema::ById>(&call.params)?.id.into()).await?),
             "smt_getReceipt" => reply(&self.receipt(&params::<schema::ById>(&call.params)?.id.into()).await?),
             "smt_getProof" => reply(&self.proof(params(&call.params)?).await?),
@@ -138,7 +139,7 @@ impl Local {
             "smt_faucet" => reply(&self.faucet(params(&call.params)?).await?),
             CREDITED => {
                 let id: PaymentId = params::<Hex32>(&call.params)?.into();
-                reply(&self.credited_epoch(&id).map(|epoch| epoch.0))
+                reply(&self.credited_epoch(&id).await.map(|epoch| epoch.0))
             }
             RECEIPTS => {
                 let asked = params::<schema::ByIds>(&call.params)?;
@@ -162,7 +163,17 @@ impl Local {
     }
 
     /// Payments of this shard that another replica was handed.
+    /// Refuses a call of many payments as a whole when none of them would be taken: what is refused must cost less than what
+    /// is taken, or an overloaded replica does little else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`].
+    pub(crate) fn check_room(&self) -> Result<(), RpcError> {
+        if self.handle.verifier().is_full() { Err(convert::refusal(&Refusal::Busy)) } else { Ok(()) }
+    }
+
     async fn submit_forwarded(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
+        self.check_room()?;
         params.check().map_err(|text| RpcError::new(ErrorKind::InvalidParams, text))?;
         let (wait, patience) = (params.wait_for(), params.timeout());
         let read: Vec<_> = params.payments.iter().map(crate::rpc::convert::signed_payment).collect();
@@ -221,8 +232,9 @@ impl Local {
         })
     }
 
-    pub(crate) fn account_history(&self, params: &schema::AccountHistory) -> Result<schema::History, RpcError> {
+    pub(crate) async fn account_history(&self, params: &schema::AccountHistory) -> Result<schema::History, RpcError> {
         let address = self.address(&params.address)?;
+        self.until_indexed().await?;
         let limit = usize::try_from(params.page_size()).unwrap_or(100);
         let mut range = KeyRange::prefix(&address.0);
         if let Some(before) = &params.before {
@@ -264,9 +276,35 @@ impl Local {
         HistoryReader::new(&self.committed()).entry(key, value)
     }
 
-    pub(crate) fn credited_epoch(&self, id: &PaymentId) -> Option<Epoch> {
-        let bytes = self.committed().get(smt_consensus::Column::Credited, &id.0.0)?;
-        <(ShardAddress, u64, Epoch)>::from_bytes(&bytes, 64).ok().map(|(_, _, epoch)| epoch)
+    /// Waits until all cuts decided so far can be found in histories: a fraction of a second at most.
+    async fn until_indexed(&self) -> Result<(), RpcError> {
+        let decided = self.handle.ask(|replica, _| replica.decided()).await?;
+        while self.handle.ask(|replica, _| replica.indexed()).await? < decided {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// The epoch whose cut credited a payment from another shard, if one has.
+    pub(crate) async fn credited_epoch(&self, id: &PaymentId) -> Option<Epoch> {
+        self.credited_epochs(BTreeSet::from([*id])).await.remove(id)
+    }
+
+    /// The epochs whose cuts credited payments from other shards; without those that no cut has.
+    pub(crate) async fn credited_epochs(&self, mut ids: BTreeSet<PaymentId>) -> BTreeMap<PaymentId, Epoch> {
+        let reader = self.committed();
+        let stored = |id: &PaymentId| archive::credited(&reader, id).map(|(_, _, epoch)| (*id, epoch));
+        let mut found: BTreeMap<PaymentId, Epoch> = ids.iter().filter_map(stored).collect();
+        ids.retain(|id| !found.contains_key(id));
+        if !ids.is_empty() {
+            // The newest cuts are not indexed yet.
+            let asked = self.handle.ask(move |replica, disk| {
+                let each = ids.into_iter().filter_map(|id| Some((id, replica.credited(disk, &id)?)));
+                each.collect::<Vec<_>>()
+            });
+            found.extend(asked.await.unwrap_or_default());
+        }
+        found
     }
 
     pub(crate) async fn receipt(&self, id: &PaymentId) -> Result<schema::ReceiptReply, RpcError> {

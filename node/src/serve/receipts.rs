@@ -115,7 +115,7 @@ impl Local {
                     None => seen.remove(&wish.id).map(|(_, place)| place),
                 };
                 // A cut may have taken it out of the live state since the look above.
-                let joined = || archive::payment(disk, &wish.id).map(|(digest, index, _)| Some((digest, index)));
+                let joined = || replica.joined(disk, &wish.id).map(|(digest, index, _)| Some((digest, index)));
                 live.or_else(joined)
             };
             open.iter().map(place).collect::<Vec<_>>()

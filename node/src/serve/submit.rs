@@ -13,7 +13,7 @@ use crate::rpc::wire::{Decimal, HexBytes};
 use smt_consensus::Reject;
 use smt_consensus::verify::Submission;
 use smt_types::{Canonical, Epoch, PaymentId, SignedPayment, Slot};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -238,8 +238,11 @@ impl Local {
         let mut watch = self.handle.hub.watch(ids.clone());
         let mut epochs: Vec<Option<Decimal<u64>>> = vec![None; ids.len()];
         loop {
+            let open: BTreeSet<PaymentId> =
+                ids.iter().zip(&epochs).filter(|(_, epoch)| epoch.is_none()).map(|(id, _)| *id).collect();
+            let found = self.credited_epochs(open).await;
             for (id, epoch) in ids.iter().zip(&mut epochs).filter(|(_, epoch)| epoch.is_none()) {
-                *epoch = self.credited_epoch(id).map(|epoch| Decimal(epoch.0));
+                *epoch = found.get(id).map(|epoch| Decimal(epoch.0));
             }
             // Looked at again at times, because a credit may be consumed by a cut caught up on rather than announced.
             let again = after(Duration::from_millis(250));

@@ -52,7 +52,7 @@ pub enum Column {
     Link = 34,
     /// The ledger: fixed keys → history root and other scalars of the newest cut.
     LedgerMeta = 35,
-    /// payment id → (header digest, index, epoch of its cut).
+    /// payment id → (header digest, index, epoch of its cut). Written after the cut.
     Payment = 36,
     /// (address, reverse order) → payment id: account history.
     History = 37,
@@ -60,6 +60,8 @@ pub enum Column {
     Credited = 38,
     /// The ledger: epoch big endian → the accounts a cut has changed.
     AccountDelta = 39,
+    /// epoch big endian → payments of its cut that are not in the three columns before yet.
+    Unindexed = 40,
     /// Single values of the daemon: what the data directory is for.
     Meta = 64,
     /// State of other parts of the daemon.
@@ -97,13 +99,14 @@ impl From<smt_consensus::Column> for Column {
             Protocol::History => Column::History,
             Protocol::Credited => Column::Credited,
             Protocol::AccountDelta => Column::AccountDelta,
+            Protocol::Unindexed => Column::Unindexed,
         }
     }
 }
 
 impl Column {
     /// Every column, in key order.
-    pub const ALL: [Column; 29] = [
+    pub const ALL: [Column; 30] = [
         Column::Batch,
         Column::Number,
         Column::Live,
@@ -131,6 +134,7 @@ impl Column {
         Column::History,
         Column::Credited,
         Column::AccountDelta,
+        Column::Unindexed,
         Column::Meta,
         Column::Node,
     ];

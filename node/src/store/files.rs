@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::StoreError;
 
 /// The format this program writes and the newest it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const IDENTITY_BYTES_MAX: usize = 256;
 const HEADER_BYTES_MAX: u64 = 4096;
