@@ -47,6 +47,7 @@ pub(crate) struct Owed {
     payments: Vec<JoinedPayment>,
     credits: Vec<(ShardAddress, u64, Credit)>,
     by_id: Table<PaymentId, u32>,
+    credited: Table<PaymentId, ()>,
     /// The key space is cut into so many slices, a power of two up to 256; so many are written.
     slices: u16,
     written: u16,
@@ -66,8 +67,13 @@ impl Owed {
         for (payment, place) in payments.iter().zip(0u32..) {
             by_id.insert(payment.id, place);
         }
+        let mut credited = Table::new();
+        credited.reserve(credits.len());
+        for (_, _, credit) in &credits {
+            credited.insert(credit.payment, ());
+        }
         let slices = u16::try_from(slices).unwrap_or(256);
-        Owed { epoch, batches, payments, credits, by_id, slices, written: 0 }
+        Owed { epoch, batches, payments, credits, by_id, credited, slices, written: 0 }
     }
 
     /// The debt as one row.
@@ -190,26 +196,32 @@ impl<L: Ledger> Replica<L> {
     /// Where a payment that is in a cut is kept: (header digest, index, epoch of its cut).
     #[must_use]
     pub fn joined(&self, reader: &dyn Reader, id: &PaymentId) -> Option<(Digest, u16, Epoch)> {
-        let owed = self.index.owed.iter().find_map(|owed| {
+        self.joined_unindexed(id).or_else(|| archive::payment(reader, id))
+    }
+
+    /// The same of a cut that is not indexed yet; of all others the store knows.
+    #[must_use]
+    pub fn joined_unindexed(&self, id: &PaymentId) -> Option<(Digest, u16, Epoch)> {
+        self.index.owed.iter().find_map(|owed| {
             let place = usize::try_from(*owed.by_id.get(id)?).ok()?;
             let (digest, index) = owed.kept(owed.payments.get(place)?)?;
             Some((digest, index, owed.epoch))
-        });
-        owed.or_else(|| archive::payment(reader, id))
+        })
     }
 
-    /// The epoch whose cut credited a payment from another shard. For queries: looks through what is not indexed yet.
+    /// The epoch whose cut credited a payment from another shard, if that cut is not indexed yet; else the store knows.
     #[must_use]
-    pub fn credited(&self, reader: &dyn Reader, id: &PaymentId) -> Option<Epoch> {
-        let has = |owed: &&Owed| owed.credits.iter().any(|(_, _, credit)| credit.payment == *id);
-        let owed = self.index.owed.iter().find(has).map(|owed| owed.epoch);
-        owed.or_else(|| archive::credited(reader, id).map(|(_, _, epoch)| epoch))
+    pub fn credited_unindexed(&self, id: &PaymentId) -> Option<Epoch> {
+        self.index.owed.iter().find(|owed| owed.credited.contains_key(id)).map(|owed| owed.epoch)
     }
 
     /// The payment that a cut not indexed yet holds at `slot`.
     pub(crate) fn unindexed_at(&self, slot: &Slot) -> Option<PaymentId> {
-        let mut all = self.index.owed.iter().flat_map(|owed| &owed.payments);
-        all.find(|payment| payment.slot == *slot).map(|payment| payment.id)
+        self.index.owed.iter().find_map(|owed| {
+            // In the order in which they joined: by slot.
+            let place = owed.payments.binary_search_by_key(slot, |payment| payment.slot).ok()?;
+            owed.payments.get(place).map(|payment| payment.id)
+        })
     }
 
     /// The newest epoch of which every payment can be found in histories. Ends at the newest cut, some time after it.

@@ -148,7 +148,7 @@ fn a_newer_format_is_refused_with_both_numbers() {
     let error = open(dir.path()).unwrap_err();
     let named = matches!(error, StoreError::Newer { found: 7, supported, .. } if supported == FORMAT_VERSION);
     assert!(named, "{error}");
-    assert!(error.to_string().contains("format 7") && error.to_string().contains("format 2"));
+    assert!(error.to_string().contains("format 7") && error.to_string().contains(&format!("format {FORMAT_VERSION}")));
     fs::write(&path, text.replace(&format!("version {FORMAT_VERSION}"), "version 1")).unwrap();
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Older { found: 1, supported: FORMAT_VERSION, .. }), "{error}");

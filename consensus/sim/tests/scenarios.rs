@@ -213,6 +213,10 @@ fn a5_a6_a_credit_enters_once_and_only_at_the_consuming_cut() {
     }
     let credits = lab.events.iter().filter(|(place, event)| *place == 5 && matches!(event, Event::Credited { .. }));
     assert_eq!(credits.count(), 1);
+    for place in &lab.places[3..6] {
+        let rows = [Column::Credited, Column::History, Column::Unindexed].map(|column| place.store.len(column));
+        assert_eq!(rows, [1, 1, 0], "the consuming cut's rows are written, by a replica that was restarted too");
+    }
 }
 
 /// [A7] Cuts that are valid pair by pair are closed under maximum; cuts that are valid for sums over a triangle are not.

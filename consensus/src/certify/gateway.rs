@@ -105,8 +105,9 @@ impl<L: Ledger> Replica<L> {
             pending.from_client |= from_client && pending.id == id;
             return;
         }
+        let held = self.is_held(&payment, &slot);
         let pending =
-            Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client };
+            Pending { payment, id, received_at: cx.now, not_before: 0, tries: 0, in_batch: false, from_client, held };
         self.certify.pool.arrivals.count(cx.now);
         let until = cx.now.saturating_add(self.params.hold_us);
         if self.certify.pool.first_wait().is_none() {
@@ -114,6 +115,21 @@ impl<L: Ledger> Replica<L> {
         }
         self.certify.pool.insert(slot, pending, until);
         self.heat(cx, slot.payer);
+    }
+
+    /// Whether an earlier seq or the funds of a payment are missing.
+    fn is_held(&self, payment: &SignedPayment, slot: &Slot) -> bool {
+        let live = self.ledger.account(&slot.payer).unwrap_or_default();
+        if slot.seq <= live.next_seq {
+            return live.balance < payment.payment.amount;
+        }
+        let Some(before) = slot.seq.0.checked_sub(1).map(|seq| Slot { payer: slot.payer, seq: smt_types::Seq(seq) })
+        else {
+            return false;
+        };
+        // One before it moves if a batch names it, whosever; one in the queue as that one does.
+        let batched = self.certify.slots.get(&before).is_some_and(|entry| !entry.places.is_empty());
+        !batched && self.certify.pool.get(&before).is_none_or(|pending| pending.held)
     }
 
     /// The payer's queue may have something to batch now.

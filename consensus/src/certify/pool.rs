@@ -17,6 +17,8 @@ pub(crate) struct Pending {
     pub(crate) in_batch: bool,
     /// Taken from a client, who is told when it is given up.
     pub(crate) from_client: bool,
+    /// When it came, an earlier seq or its funds were missing: it waits for others, and others do not wait for it.
+    pub(crate) held: bool,
 }
 
 /// One payer's payments, ascending by seq; few, and mostly added at the end.
@@ -34,10 +36,10 @@ impl Queue {
 }
 
 /// Longest that a full queue may take to empty, microseconds.
-const WAIT_US: u64 = 250_000;
+const WAIT_US: u64 = 500_000;
 
 /// Payments that find room whatever the rate has been: a burst after a silence.
-const ROOM_MIN: usize = 1_024;
+const ROOM_MIN: usize = 2_048;
 
 /// Length of the windows in which a [`Rate`] counts, microseconds.
 const WINDOW_US: u64 = 100_000;
@@ -79,6 +81,8 @@ pub(crate) struct Pool {
     pub(crate) departures: Rate,
     payers: Table<Address, Queue>,
     payments: usize,
+    /// Of these, how many are held.
+    held: usize,
     /// Payers to look at, in the order in which they turned up: nobody is overtaken because of an address.
     line: VecDeque<Address>,
     /// When the first wait of a payment ends; in that order, since all wait equally long. May name payments long gone.
@@ -92,7 +96,9 @@ impl Pool {
     pub(crate) fn room(&self, max: usize) -> usize {
         let soon = self.departures.per_second().saturating_mul(WAIT_US) / 1_000_000;
         let limit = usize::try_from(soon).unwrap_or(max).max(ROOM_MIN).min(max);
-        limit.saturating_sub(self.payments)
+        // What is held keeps nobody waiting: it has the rest of `max`, and cannot shut out what could go at once.
+        let moving = self.payments.saturating_sub(self.held);
+        limit.saturating_sub(moving).min(max.saturating_sub(self.payments))
     }
 
     /// Number of payments.
@@ -114,9 +120,11 @@ impl Pool {
     /// Adds a payment at a slot that has none; its first wait ends at `wait_until`, which never goes back.
     pub(crate) fn insert(&mut self, slot: Slot, pending: Pending, wait_until: u64) {
         let queue = self.payers.entry(slot.payer).or_default();
+        self.held = self.held.saturating_add(usize::from(pending.held));
         match queue.place(slot.seq) {
             Ok(place) => {
                 if let Some((_, known)) = queue.waiting.get_mut(place) {
+                    self.held = self.held.saturating_sub(usize::from(known.held));
                     *known = pending;
                 }
             }
@@ -133,6 +141,7 @@ impl Pool {
         let place = queue.place(slot.seq).ok()?;
         let (_, pending) = queue.waiting.remove(place);
         self.payments = self.payments.saturating_sub(1);
+        self.held = self.held.saturating_sub(usize::from(pending.held));
         if queue.waiting.is_empty() && !queue.hot {
             self.payers.remove(&slot.payer);
         }
@@ -178,5 +187,64 @@ impl Pool {
     /// Visits all payments, in no order: for answers that are sorted afterwards.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Pending)) {
         self.payers.for_each(|queue| queue.waiting.iter().for_each(|(_, pending)| visit(pending)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+    use super::*;
+    use smt_types::crypto::SecretKey;
+    use smt_types::{Amount, Bounded, Lamport, NetworkId, Payment};
+
+    const MAX: usize = 10_000;
+
+    fn fill(pool: &mut Pool, count: u64, held: bool) {
+        let key = SecretKey::from_seed([u8::from(held) + 1; 32]);
+        for seq in 0..count {
+            let body = Payment {
+                network: NetworkId(1),
+                payer: key.public(),
+                seq: Seq(seq),
+                payee: Address([7; 32]),
+                amount: Amount(1),
+                memo: Bounded::default(),
+                after: Lamport(0),
+            };
+            let (slot, id) = (body.slot(), body.id());
+            let payment = SignedPayment { payment: body, signature: smt_types::Signature([0; 64]) };
+            let (received_at, not_before, tries, in_batch, from_client) = (0, 0, 0, false, true);
+            pool.insert(slot, Pending { payment, id, received_at, not_before, tries, in_batch, from_client, held }, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_held_takes_no_room_from_what_moves() {
+        let mut pool = Pool::default();
+        assert_eq!(pool.room(MAX), ROOM_MIN);
+        fill(&mut pool, 1_024, true);
+        assert_eq!(pool.room(MAX), ROOM_MIN, "payments that wait for an earlier seq shut nobody out");
+        fill(&mut pool, 24, false);
+        assert_eq!(pool.room(MAX), ROOM_MIN - 24);
+        assert_eq!(pool.room(1_050), 2, "held or not, there are no more than so many");
+        let first = SecretKey::from_seed([2; 32]).public().address();
+        assert!(pool.remove(&Slot { payer: first, seq: Seq(0) }).unwrap().held);
+        assert_eq!((pool.room(MAX), pool.room(1_050)), (ROOM_MIN - 24, 3));
+    }
+
+    #[test]
+    fn room_follows_the_rate_at_which_payments_leave() {
+        let mut pool = Pool::default();
+        // 20,000 a second for a second.
+        for n in 0..20_000 {
+            pool.departures.count(n * 50);
+        }
+        let room = pool.room(MAX);
+        assert!((8_000..=10_000).contains(&room), "{room} is half a second's worth");
+        // Ten a second, for a while.
+        for n in 0..30 {
+            pool.departures.count(2_000_000 + n * 100_000);
+        }
+        assert_eq!(pool.room(MAX), ROOM_MIN);
     }
 }

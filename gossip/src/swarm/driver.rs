@@ -77,6 +77,7 @@ struct Driver {
 
 impl Driver {
     async fn run(&mut self, swarm: &mut Swarm<Behaviour>) -> Exit {
+        let delivery = self.inbox.delivery().clone();
         loop {
             self.inbox.pump();
             let due = self.timers.first().map(|&(at, _)| at);
@@ -92,7 +93,7 @@ impl Driver {
                 () = sleep_until(due), if due.is_some() => self.on_due(swarm),
                 () = self.panicked.notified() => return Exit::Panicked,
                 () = self.shared.stop.notified() => return Exit::Stopped,
-                () = self.inbox.closed() => return Exit::Stopped,
+                () = delivery.closed() => return Exit::Stopped,
             }
         }
     }

@@ -5,7 +5,9 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -147,7 +149,7 @@ impl Delivery {
     }
 
     /// Waits until the application has dropped its end.
-    async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.queue.closed().await;
     }
 }
@@ -169,11 +171,22 @@ struct Held {
 pub(crate) struct Inbox {
     delivery: Delivery,
     held: VecDeque<Held>,
+    /// The wait of the first of them, kept as long as it lasts: whoever begins it anew stands behind every connection again.
+    wait: Option<Wait>,
+}
+
+/// Ends with the place.
+struct Wait(Pin<Box<dyn Future<Output = Place> + Send>>);
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wait")
+    }
 }
 
 impl Inbox {
     pub(crate) fn new(delivery: Delivery) -> Self {
-        Self { delivery, held: VecDeque::new() }
+        Self { delivery, held: VecDeque::new(), wait: None }
     }
 
     /// For those who bring events of their own.
@@ -202,6 +215,10 @@ impl Inbox {
 
     /// Moves events to the application as far as they fit.
     pub(crate) fn pump(&mut self) {
+        // The first one's place is on its way; none overtakes it.
+        if self.wait.is_some() {
+            return;
+        }
         while let Some(next) = self.held.pop_front() {
             let Held { event, _holding, _budget } = next;
             if let Some(event) = self.delivery.offer(event) {
@@ -214,11 +231,17 @@ impl Inbox {
         }
     }
 
-    /// Waits for a place for the next event of the task's own. Never ends while it holds nothing. Cancel-safe.
-    pub(crate) async fn room(&self) {
-        match self.held.front() {
-            Some(next) => drop(self.delivery.place(&next.event).await),
-            None => std::future::pending().await,
+    /// Waits for a place for the next event of the task's own and hands it over. Never ends while it holds nothing. Cancel-safe:
+    /// the place in the line is kept.
+    pub(crate) async fn room(&mut self) {
+        let Some(next) = self.held.front() else {
+            return std::future::pending().await;
+        };
+        let wait = self.wait.get_or_insert_with(|| Wait(Box::pin(self.delivery.place(&next.event))));
+        let place = wait.0.as_mut().await;
+        self.wait = None;
+        if let Some(next) = self.held.pop_front() {
+            place.fill(next.event);
         }
     }
 
@@ -226,8 +249,54 @@ impl Inbox {
     pub(crate) fn waits(&self) -> bool {
         !self.held.is_empty()
     }
+}
 
-    pub(crate) async fn closed(&self) {
-        self.delivery.closed().await;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+    use super::*;
+    use libp2p::PeerId;
+
+    #[tokio::test]
+    async fn the_tasks_own_events_have_their_turn_among_waiting_connections() {
+        let limits = Limits { inbox_count_max: 1, ..Limits::default() };
+        let (delivery, mut receiver) = Delivery::new(&limits);
+        let noise = || SwarmEvent::Connected(PeerId::random());
+        assert!(delivery.offer(noise()).is_none());
+        let connections: Vec<_> = (0..3)
+            .map(|_| {
+                let delivery = delivery.clone();
+                tokio::spawn(async move {
+                    loop {
+                        let event = SwarmEvent::Connected(PeerId::random());
+                        delivery.place(&event).await.fill(event);
+                    }
+                })
+            })
+            .collect();
+        // They stand in the line before the task does.
+        tokio::task::yield_now().await;
+        let mut inbox = Inbox::new(delivery);
+        inbox.push(SwarmEvent::Listening("/memory/1".parse().unwrap()), None);
+        let mut received = 0;
+        let found = loop {
+            inbox.pump();
+            // As in the task's loop: whatever else happens first ends this round's wait.
+            tokio::select! {
+                biased;
+                () = tokio::task::yield_now() => {}
+                () = inbox.room(), if inbox.waits() => {}
+            }
+            match receiver.try_recv() {
+                Some(SwarmEvent::Listening(_)) => break true,
+                Some(_) => received += 1,
+                None => {}
+            }
+            if received > 100 {
+                break false;
+            }
+        };
+        connections.iter().for_each(tokio::task::JoinHandle::abort);
+        assert!(found, "overtaken by {received} events of connections");
     }
 }

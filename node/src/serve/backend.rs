@@ -98,7 +98,10 @@ impl Backend for NodeBackend {
     }
 
     async fn submit_transactions(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
-        self.local.check_room()?;
+        if self.level() == 0 {
+            // All of them are of this shard; in other networks some may be for a shard that has room.
+            self.local.check_room(params.payments.len())?;
+        }
         let (wait, patience) = (params.wait_for(), params.timeout());
         let outcomes = self.submit_all(params.payments, wait, patience).await;
         Ok(schema::SubmittedAll { outcomes: outcomes.into_iter().map(Into::into).collect() })

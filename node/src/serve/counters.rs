@@ -19,6 +19,15 @@ struct Totals {
 }
 
 impl Tally {
+    /// Counts payments of a call that was refused as a whole.
+    pub(crate) fn refused(&self, kind: ErrorKind, payments: usize) {
+        let payments = u64::try_from(payments).unwrap_or(u64::MAX);
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.received = totals.received.saturating_add(payments);
+        let count = totals.refused.entry(kind).or_default();
+        *count = count.saturating_add(payments);
+    }
+
     /// Counts the outcomes of one call.
     pub(crate) fn count(&self, outcomes: &[Outcome]) {
         // Whole after any panic of a holder: only sums.

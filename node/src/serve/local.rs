@@ -162,18 +162,22 @@ impl Local {
         }
     }
 
-    /// Payments of this shard that another replica was handed.
-    /// Refuses a call of many payments as a whole when none of them would be taken: what is refused must cost less than what
-    /// is taken, or an overloaded replica does little else.
+    /// Refuses payments of this shard as a whole when none of them would be taken: what is refused must cost less than what is
+    /// taken, or an overloaded replica does little else.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`].
-    pub(crate) fn check_room(&self) -> Result<(), RpcError> {
-        if self.handle.verifier().is_full() { Err(convert::refusal(&Refusal::Busy)) } else { Ok(()) }
+    pub(crate) fn check_room(&self, payments: usize) -> Result<(), RpcError> {
+        if self.handle.verifier().is_full() {
+            self.tally.refused(ErrorKind::Overloaded, payments);
+            return Err(convert::refusal(&Refusal::Busy));
+        }
+        Ok(())
     }
 
+    /// Payments of this shard that another replica was handed.
     async fn submit_forwarded(&self, params: schema::SubmitTransactions) -> Result<schema::SubmittedAll, RpcError> {
-        self.check_room()?;
+        self.check_room(params.payments.len())?;
         params.check().map_err(|text| RpcError::new(ErrorKind::InvalidParams, text))?;
         let (wait, patience) = (params.wait_for(), params.timeout());
         let read: Vec<_> = params.payments.iter().map(crate::rpc::convert::signed_payment).collect();
@@ -291,18 +295,21 @@ impl Local {
     }
 
     /// The epochs whose cuts credited payments from other shards; without those that no cut has.
-    pub(crate) async fn credited_epochs(&self, mut ids: BTreeSet<PaymentId>) -> BTreeMap<PaymentId, Epoch> {
+    pub(crate) async fn credited_epochs(&self, ids: BTreeSet<PaymentId>) -> BTreeMap<PaymentId, Epoch> {
+        // The core first: what it has indexed by then is in the store.
+        let asked = self.handle.ask(move |replica, _| {
+            let found: BTreeMap<_, _> =
+                ids.iter().filter_map(|id| Some((*id, replica.credited_unindexed(id)?))).collect();
+            (ids, found)
+        });
+        let Ok((ids, mut found)) = asked.await else { return BTreeMap::new() };
         let reader = self.committed();
-        let stored = |id: &PaymentId| archive::credited(&reader, id).map(|(_, _, epoch)| (*id, epoch));
-        let mut found: BTreeMap<PaymentId, Epoch> = ids.iter().filter_map(stored).collect();
-        ids.retain(|id| !found.contains_key(id));
-        if !ids.is_empty() {
-            // The newest cuts are not indexed yet.
-            let asked = self.handle.ask(move |replica, disk| {
-                let each = ids.into_iter().filter_map(|id| Some((id, replica.credited(disk, &id)?)));
-                each.collect::<Vec<_>>()
-            });
-            found.extend(asked.await.unwrap_or_default());
+        for id in ids {
+            if !found.contains_key(&id)
+                && let Some((_, _, epoch)) = archive::credited(&reader, &id)
+            {
+                found.insert(id, epoch);
+            }
         }
         found
     }

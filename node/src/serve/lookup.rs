@@ -37,6 +37,10 @@ impl Local {
             let found = self.handle.ask(move |replica, disk| {
                 let mut live = replica.find_payments(&open);
                 let each = open.into_iter().filter_map(|id| {
+                    // In a cut whose rows are not written yet: its batch may be live still.
+                    if let Some(place) = replica.joined_unindexed(&id) {
+                        return Some((id, Known::Joined(place)));
+                    }
                     let Some((signed, place)) = live.remove(&id) else {
                         // A cut may have taken it out of the live state since the look above.
                         return replica.joined(disk, &id).map(|place| (id, Known::Joined(place)));

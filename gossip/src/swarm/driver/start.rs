@@ -84,7 +84,7 @@ async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
             tokio::select! {
                 () = tokio::time::sleep(RESTART_DELAY) => {}
                 () = driver.shared.stop.notified() => return,
-                () = driver.inbox.closed() => return,
+                () = driver.inbox.delivery().closed() => return,
             }
             // Tasks of the old swarm may still be dying; they shall not bring the new one down.
             driver.panicked = Arc::new(Notify::new());
