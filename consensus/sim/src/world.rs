@@ -103,6 +103,8 @@ struct Node {
     /// Clock offset: microseconds ahead of true time, minus the largest offset.
     offset: u64,
     waiting: VecDeque<Waiting>,
+    /// Facts that a crash overtook on their way to the disk: some may be there.
+    overtaken: Vec<Fact>,
     flushing: bool,
     tick_at: u64,
     doom: Option<Doom>,
@@ -174,6 +176,7 @@ impl World {
                     life: 0,
                     offset,
                     waiting: VecDeque::new(),
+                    overtaken: Vec::new(),
                     flushing: false,
                     tick_at: u64::MAX,
                     doom: None,

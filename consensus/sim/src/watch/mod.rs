@@ -19,7 +19,7 @@ pub mod states;
 use crate::shape::Shape;
 use crate::store::Store;
 use smt_consensus::archive::{self, StoredHeader};
-use smt_consensus::ports::{Column, Write};
+use smt_consensus::ports::{Column, Reader as _, Write};
 use smt_consensus::{Event, Stage};
 use smt_types::cut::Decision;
 use smt_types::message::{Message, NodeId};
@@ -52,6 +52,18 @@ pub enum Fact {
     Cut(Box<Decision>),
     /// Its header.
     Header(Box<StoredHeader>),
+}
+
+impl Fact {
+    /// Whether a store holds its record.
+    #[must_use]
+    pub fn is_in(&self, store: &Store) -> bool {
+        let (column, epoch, bytes) = match self {
+            Fact::Cut(decision) => (Column::Cut, decision.value.epoch, decision.to_bytes()),
+            Fact::Header(stored) => (Column::OwnHeader, stored.header.epoch, stored.to_bytes()),
+        };
+        store.get(column, &archive::epoch_key(epoch)) == Some(bytes)
+    }
 }
 
 /// Facts in a step's writes.

@@ -16,6 +16,13 @@ impl World {
             return Ok(());
         }
         let (now, params) = (self.local(node), self.params());
+        // A crash before the sync may keep a record nonetheless, and the replica goes on from there.
+        for fact in std::mem::take(&mut self.nodes[node].overtaken) {
+            let (id, store) = (self.nodes[node].id, &self.nodes[node].store);
+            if fact.is_in(store) {
+                self.watch.fact(id, &fact, store)?;
+            }
+        }
         let place = &mut self.nodes[node];
         let config = Config { node: place.id, network: self.shape.network.clone(), params };
         let ledger = ShardLedger::open(place.id.shard, &place.store)
@@ -35,7 +42,7 @@ impl World {
             return;
         }
         place.life += 1;
-        place.waiting.clear();
+        place.overtaken.extend(place.waiting.drain(..).flat_map(|group| group.facts));
         place.flushing = false;
         place.doom = None;
         let lost = place.store.crash(&mut self.random);
