@@ -22,15 +22,13 @@ BabyJubJub. B' = B8 / 2 mod l. For k < 125: u of 4^k B' and of 3 4^k B', and v a
 coordinates (A = 168698, B = 1); then the two points (4^125 - 1) B' and that plus 2^250 B8, in Edwards coordinates.
 """
 
-import argparse
 import random
 import sys
-from pathlib import Path
 
 sys.dont_write_bytecode = True
+import generated  # noqa: E402
 from vectors_types import FIELD, FULL_ROUNDS, JUB, JUB_L, PARTIAL_ROUNDS, poseidon, poseidon_constants  # noqa: E402
 
-LIB = Path(__file__).resolve().parent.parent / "circuits" / "lib"
 WIDTHS = range(2, 14)
 WINDOWS = 125
 
@@ -192,23 +190,9 @@ def babyjub_file():
 FILES = {"poseidon-constants.circom": poseidon_file, "babyjub-constants.circom": babyjub_file}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--check", action="store_true", help="compare with the files, exit 1 on a difference")
-    choice.add_argument("--write", action="store_true", help="write the files")
-    arguments = parser.parse_args()
-    differing = []
-    for name, make in FILES.items():
-        text, path = make(), LIB / name
-        if arguments.write:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            differing.append(name)
-    for name in differing:
-        print(f"differs: circuits/lib/{name}", file=sys.stderr)
-    return 1 if differing else 0
+def files():
+    return {name: make() for name, make in FILES.items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.run(__doc__, "circuits/lib", files))

@@ -9,12 +9,11 @@ The rules are those in the headers of `lib.rs`, `multi/mod.rs`, `chunk/mod.rs` a
 in `trie_format.py`, `trie_multi.py`, `trie_chunks.py` and `trie_history.py`. Standard library only.
 """
 
-import argparse
 import json
-import pathlib
 import sys
 
 sys.dont_write_bytecode = True
+import generated  # noqa: E402
 import trie_chunks  # noqa: E402
 import trie_history  # noqa: E402
 from blake3 import blake3  # noqa: E402
@@ -25,7 +24,6 @@ VALUE_LENGTHS = (0, 1, 16, 32, 63, 64, 65, 100, 1023, 1024)
 KINDS = {"included", "empty slot", "other leaf", "diverging skip"}
 # Tries whose nodes are listed one by one.
 OPENED = {"two keys sharing 5 trits", "two keys sharing 161 trits", "values of every form"}
-FOLDER = pathlib.Path(__file__).resolve().parent.parent / "trie" / "vectors"
 
 
 def key_of(number):
@@ -233,28 +231,9 @@ def vectors():
     return files
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--check", action="store_true", help="compare; exit 1 on a difference")
-    mode.add_argument("--write", action="store_true", help="write the files anew")
-    arguments = parser.parse_args()
-
-    files = {name: json.dumps(cases, indent=1) + "\n" for name, cases in vectors().items()}
-    if arguments.write:
-        FOLDER.mkdir(exist_ok=True)
-        for name, text in files.items():
-            (FOLDER / name).write_text(text)
-        print(f"vectors_trie.py: wrote {len(files)} files")
-        return 0
-    different = [n for n in files if not (FOLDER / n).is_file() or (FOLDER / n).read_text() != files[n]]
-    different += [p.name for p in FOLDER.glob("*") if p.name not in files]
-    for name in sorted(different):
-        print(f"trie/vectors/{name} differs from what the rules give", file=sys.stderr)
-    if not different:
-        print(f"vectors_trie.py: {len(files)} files agree with the rules")
-    return 1 if different else 0
+def files():
+    return {name: json.dumps(cases, indent=1) + "\n" for name, cases in vectors().items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.run(__doc__, "trie/vectors", files, whole=True))

@@ -9,17 +9,17 @@ draws its constants with the Grain LFSR of its paper, BabyJubJub is EIP-2494, be
 babyjub.json in the same folder come from circomlibjs; --check recomputes those too.
 """
 
-import argparse
 import json
 import sys
 from functools import lru_cache
 from hashlib import sha512
-from pathlib import Path
 
 sys.dont_write_bytecode = True
+import generated  # noqa: E402
 from blake3 import blake3  # noqa: E402
 
-VECTORS = Path(__file__).resolve().parent.parent / "consensus" / "types" / "vectors"
+FOLDER = "consensus/types/vectors"
+VECTORS = generated.ROOT / FOLDER
 
 # The table of hash domains, name and context.
 DOMAINS = {
@@ -620,24 +620,9 @@ def check_circomlib():
             yield f"babyjub.json signature {row}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--check", action="store_true", help="compare with the files, exit 1 on a difference")
-    choice.add_argument("--write", action="store_true", help="write the files")
-    arguments = parser.parse_args()
-    differing = list(check_circomlib())
-    for name, make in FILES.items():
-        text = json.dumps(make(), indent=1, ensure_ascii=False) + "\n"
-        path = VECTORS / name
-        if arguments.write:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            differing.append(name)
-    for name in differing:
-        print(f"differs: {name}", file=sys.stderr)
-    return 1 if differing else 0
+def files():
+    return {name: json.dumps(make(), indent=1, ensure_ascii=False) + "\n" for name, make in FILES.items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.run(__doc__, FOLDER, files, check_circomlib))

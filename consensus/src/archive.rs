@@ -16,6 +16,9 @@ use smt_types::{
 /// Longest row of [`Column::Unindexed`]: the payments and credits of the largest cut.
 pub(crate) const MAX_DEBT_BYTES: usize = 64 << 20;
 
+/// Longest row of [`Column::Inbox`].
+pub(crate) const MAX_CREDIT_BYTES: usize = 512;
+
 /// Key of an epoch: big endian, so that key order is epoch order.
 #[must_use]
 pub fn epoch_key(epoch: Epoch) -> Vec<u8> {
@@ -135,6 +138,26 @@ fn get<T: Canonical>(reader: &dyn Reader, column: Column, key: &[u8]) -> Option<
 fn scan<T: Canonical>(reader: &dyn Reader, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Vec<T> {
     let rows = reader.range(column, prefix, from, limit);
     rows.iter().filter_map(|(_, value)| T::from_bytes(value, MAX_MESSAGE_BYTES).ok()).collect()
+}
+
+/// Rows that [`rows`] reads at once: some are megabytes long.
+const PAGE_ROWS: usize = 256;
+
+/// All rows whose keys start with `prefix`, at or after `from`, in key order, read a page at a time.
+pub fn rows<'a>(
+    reader: &'a dyn Reader,
+    column: Column,
+    prefix: &'a [u8],
+    from: &[u8],
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + use<'a> {
+    let mut next = Some(from.to_vec());
+    let pages = std::iter::from_fn(move || {
+        let page = reader.range(column, prefix, &next.take()?, PAGE_ROWS);
+        // The first key after the last one; none where the page is short.
+        next = page.last().filter(|_| page.len() >= PAGE_ROWS).map(|(last, _)| [last.as_slice(), &[0]].concat());
+        Some(page)
+    });
+    pages.flatten()
 }
 
 /// A stored batch.
@@ -279,7 +302,8 @@ pub fn payment(reader: &dyn Reader, id: &PaymentId) -> Option<(Digest, u16, Epoc
 /// A credit received from another shard: kept for good, since histories point to it.
 #[must_use]
 pub fn credit(reader: &dyn Reader, source: ShardAddress, number: u64) -> Option<Credit> {
-    get(reader, Column::Inbox, &shard_number_key(source, number))
+    let stored = reader.get(Column::Inbox, &shard_number_key(source, number))?;
+    Credit::from_bytes(&stored, MAX_CREDIT_BYTES).ok()
 }
 
 /// Where a credited payment came from: (source, number of its credit, epoch of the consuming cut).

@@ -107,7 +107,22 @@ impl Owed {
         Owed::new(epoch, debt.batches, payments, credits)
     }
 
-    /// Where payment `place` of this cut is kept.
+    /// Where each payment of this cut is kept.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (PaymentId, (Digest, u16))> {
+        self.payments.iter().filter_map(|payment| Some((payment.id, self.kept(payment)?)))
+    }
+
+    /// The payments of this cut, in the order in which they joined.
+    pub(crate) fn payments(&self) -> &[JoinedPayment] {
+        &self.payments
+    }
+
+    /// Its consumed credits: source, number, credit.
+    pub(crate) fn credits(&self) -> &[(ShardAddress, u64, Credit)] {
+        &self.credits
+    }
+
+    /// Where a payment of this cut is kept.
     fn kept(&self, payment: &JoinedPayment) -> Option<(Digest, u16)> {
         let (batch, index) = payment.place;
         Some((*self.batches.get(usize::from(batch))?, index))
@@ -233,17 +248,10 @@ impl<L: Ledger> Replica<L> {
 
     /// Takes up the debts that the store holds.
     pub(crate) fn restore_index(&mut self, cx: &Cx<'_>) {
-        let mut from = Vec::new();
-        loop {
-            let rows = cx.reader.range(Column::Unindexed, &[], &from, 16);
-            let Some((last, _)) = rows.last() else { break };
-            from.clone_from(last);
-            from.push(0);
-            for (key, value) in &rows {
-                let epoch = key.first_chunk::<8>().map(|bytes| Epoch(u64::from_be_bytes(*bytes)));
-                if let (Some(epoch), Ok(debt)) = (epoch, Debt::from_bytes(value, archive::MAX_DEBT_BYTES)) {
-                    self.take_debt(cx.now, Owed::read(epoch, debt, cx.reader));
-                }
+        for (key, value) in archive::rows(cx.reader, Column::Unindexed, &[], &[]) {
+            let epoch = key.first_chunk::<8>().map(|bytes| Epoch(u64::from_be_bytes(*bytes)));
+            if let (Some(epoch), Ok(debt)) = (epoch, Debt::from_bytes(&value, archive::MAX_DEBT_BYTES)) {
+                self.take_debt(cx.now, Owed::read(epoch, debt, cx.reader));
             }
         }
     }

@@ -279,17 +279,11 @@ impl<L: Ledger> Replica<L> {
             let Ok((tip, shown_by)) = <(Channel, (Epoch, Digest))>::from_bytes(&bytes, 1024) else { continue };
             let cursor = self.ledger.cursor(shard).count;
             let mut inbox = Inbox { tip, shown_by, promised: tip.count, ..Inbox::default() };
-            let mut from = archive::shard_number_key(shard, cursor);
-            loop {
-                let rows = cx.reader.range(Column::Inbox, &archive::shard_key(shard), &from, 1024);
-                let Some((last, _)) = rows.last() else { break };
-                from = last.clone();
-                from.push(0);
-                for (key, value) in &rows {
-                    let number = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-                    if let (Some(number), Ok(credit)) = (number, Credit::from_bytes(value, MAX_MESSAGE_BYTES)) {
-                        inbox.credits.insert(number, credit);
-                    }
+            let from = archive::shard_number_key(shard, cursor);
+            for (key, value) in archive::rows(cx.reader, Column::Inbox, &archive::shard_key(shard), &from) {
+                let number = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+                if let (Some(number), Ok(credit)) = (number, Credit::from_bytes(&value, archive::MAX_CREDIT_BYTES)) {
+                    inbox.credits.insert(number, credit);
                 }
             }
             if tip.count < cursor {

@@ -29,18 +29,12 @@ impl<L: Ledger> Replica<L> {
 
     fn restore_batches(&mut self, cx: &mut Cx<'_>) {
         let me = self.node.replica;
-        let mut from = Vec::new();
-        loop {
-            let rows = cx.reader.range(Column::Live, &[], &from, 256);
-            let Some((last, _)) = rows.last() else { break };
-            from = last.clone();
-            from.push(0);
-            for (key, _) in &rows {
-                let Ok(bytes) = <[u8; 32]>::try_from(key.as_slice()) else { continue };
-                let digest = Digest(bytes);
-                let Some((batch, vote)) = archive::batch(cx.reader, &digest) else { continue };
-                self.restore_batch(cx, digest, batch, vote);
-            }
+        let reader = cx.reader;
+        for (key, _) in archive::rows(reader, Column::Live, &[], &[]) {
+            let Ok(bytes) = <[u8; 32]>::try_from(key.as_slice()) else { continue };
+            let digest = Digest(bytes);
+            let Some((batch, vote)) = archive::batch(reader, &digest) else { continue };
+            self.restore_batch(cx, digest, batch, vote);
         }
         // Own numbers go on after the highest ever used, forgotten batches included.
         let newest = archive::newest_number(cx.reader, me);

@@ -14,9 +14,9 @@
 
 use crate::account::Account;
 use crate::error::LedgerError;
-use crate::store::{for_each, put, read, wrong_key};
+use crate::store::{put, read, wrong_key};
 use borsh::{BorshDeserialize, BorshSerialize};
-use smt_consensus::archive::epoch_key;
+use smt_consensus::archive::{self, epoch_key};
 use smt_consensus::ports::{Column, Reader, Write};
 use smt_trie::Trie;
 use smt_types::{Address, Canonical, Epoch};
@@ -114,30 +114,30 @@ impl Saved {
     pub(crate) fn load(&self, epoch: Epoch, reader: &dyn Reader) -> Result<Vec<(Address, Account)>, LedgerError> {
         let mut base: Vec<(Address, Account)> = Vec::new();
         let mut expected = 0u32;
-        for_each(reader, Column::Account, |key, value| {
+        for (key, value) in archive::rows(reader, Column::Account, &[], &[]) {
             if key != expected.to_be_bytes() {
                 return Err(wrong_key("account page"));
             }
             expected = expected.saturating_add(1);
             let max = PAGE_ACCOUNTS.saturating_mul(ENTRY_BYTES).saturating_add(4);
-            base.append(&mut read("account page", value, max)?);
-            Ok(())
-        })?;
+            base.append(&mut read("account page", &value, max)?);
+        }
         if expected != self.pages || !base.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b)) {
             return Err(wrong_key("account page"));
         }
         let mut later: BTreeMap<Address, Account> = BTreeMap::new();
         let mut changes = 0usize;
-        for_each(reader, Column::AccountDelta, |key, value| {
-            let written = <[u8; 8]>::try_from(key).map(u64::from_be_bytes).map_err(|_| wrong_key("account changes"))?;
+        for (key, value) in archive::rows(reader, Column::AccountDelta, &[], &[]) {
+            let written = <[u8; 8]>::try_from(key.as_slice())
+                .map(u64::from_be_bytes)
+                .map_err(|_| wrong_key("account changes"))?;
             if written <= self.base.0 || written > epoch.0 {
                 return Err(wrong_key("account changes"));
             }
-            let changed: Vec<(Address, Account)> = read("account changes", value, DELTA_BYTES_MAX)?;
+            let changed: Vec<(Address, Account)> = read("account changes", &value, DELTA_BYTES_MAX)?;
             changes = changes.saturating_add(changed.len());
             later.extend(changed);
-            Ok(())
-        })?;
+        }
         if u64::try_from(changes) != Ok(self.changes) {
             return Err(wrong_key("account changes"));
         }

@@ -15,15 +15,13 @@ use crate::error::LedgerError;
 use crate::ledger::{CutParts, ShardLedger};
 use crate::saved::Saved;
 use borsh::{BorshDeserialize, BorshSerialize};
+use smt_consensus::archive;
 use smt_consensus::ports::{Column, Reader, Write};
 use smt_trie::History;
 use smt_types::clock::SierpinskiClock;
 use smt_types::credit::Credit;
 use smt_types::{Address, Canonical, Epoch, ShardAddress};
 use std::collections::BTreeMap;
-
-/// Entries read at once.
-const PAGE: usize = 4096;
 
 /// Key of the one record in the meta column.
 const META_KEY: &[u8] = b"cut";
@@ -113,12 +111,11 @@ impl ShardLedger {
         }
         let accounts = meta.saved.load(meta.epoch, reader)?;
         let mut links = BTreeMap::new();
-        for_each(reader, Column::Link, |key, value| {
-            let peer = read_peer(key).filter(|peer| peer.level() == shard.level() && *peer != shard);
-            let link: Link = read("link", value, LINK_BYTES)?;
+        for (key, value) in archive::rows(reader, Column::Link, &[], &[]) {
+            let peer = read_peer(&key).filter(|peer| peer.level() == shard.level() && *peer != shard);
+            let link: Link = read("link", &value, LINK_BYTES)?;
             links.insert(peer.ok_or_else(|| wrong_key("link"))?, link);
-            Ok(())
-        })?;
+        }
         let parts = CutParts { epoch: meta.epoch, links, history: meta.history, levels: meta.levels };
         let mut ledger = ShardLedger::from_parts(shard, accounts, parts)?;
         ledger.saved = meta.saved;
@@ -137,25 +134,4 @@ pub(crate) fn read<T: Canonical>(kind: &'static str, bytes: &[u8], max: usize) -
 fn read_peer(key: &[u8]) -> Option<ShardAddress> {
     let (level, index) = key.split_first()?;
     ShardAddress::new(*level, u32::from_be_bytes(index.try_into().ok()?))
-}
-
-/// Visits a whole column, a page at a time.
-pub(crate) fn for_each(
-    reader: &dyn Reader,
-    column: Column,
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), LedgerError>,
-) -> Result<(), LedgerError> {
-    let mut from = Vec::new();
-    loop {
-        let page = reader.range(column, &[], &from, PAGE);
-        for (key, value) in &page {
-            visit(key, value)?;
-        }
-        let Some((last, _)) = page.last().filter(|_| page.len() >= PAGE) else {
-            return Ok(());
-        };
-        from.clone_from(last);
-        // The first key after `last`.
-        from.push(0);
-    }
 }

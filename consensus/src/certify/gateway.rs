@@ -8,7 +8,7 @@ use crate::verify::{Submission, Verified};
 use smt_types::batch::{self, Batch, BatchHeader};
 use smt_types::message::{Ask, Message, NodeId, Refusal};
 use smt_types::vote::Vote;
-use smt_types::{Address, Amount, Bounded, Digest, PaymentId, SignedPayment, Slot};
+use smt_types::{Address, Amount, Bounded, Digest, PaymentId, Seq, SignedPayment, Slot};
 
 /// How often a batch or its certificate is sent again to those who have not answered; then the cut catches them up.
 const RESENDS: u32 = 8;
@@ -123,8 +123,7 @@ impl<L: Ledger> Replica<L> {
         if slot.seq <= live.next_seq {
             return live.balance < payment.payment.amount;
         }
-        let Some(before) = slot.seq.0.checked_sub(1).map(|seq| Slot { payer: slot.payer, seq: smt_types::Seq(seq) })
-        else {
+        let Some(before) = slot.seq.0.checked_sub(1).map(|seq| Slot { payer: slot.payer, seq: Seq(seq) }) else {
             return false;
         };
         // One before it moves if a batch names it, whosever; one in the queue as that one does.

@@ -104,11 +104,10 @@ impl<L: Ledger> Replica<L> {
             levels: snapshot.levels.clone(),
             links: snapshot.changes.digest(),
         };
-        let payments: Vec<JoinedPayment> = snapshot.joined.iter().filter_map(|joined| named.joined(joined)).collect();
-        let batches = named.batches;
-        let place = |(batch, index): (u16, u16)| Some((*batches.get(usize::from(batch))?, index));
-        let joined = payments.iter().filter_map(|payment| Some((payment.id, place(payment.place)?))).collect();
-        for JoinedPayment { slot, id, .. } in &payments {
+        let payments = snapshot.joined.iter().filter_map(|joined| named.joined(joined)).collect();
+        let owed = Owed::new(epoch, named.batches, payments, snapshot.credited);
+        let joined = owed.places().collect();
+        for JoinedPayment { slot, id, .. } in owed.payments() {
             let entry = self.certify.slots.entry(*slot).or_default();
             entry.certified.get_or_insert(*id);
             // Mostly this replica has applied it: then the cut is news to the ledger alone.
@@ -118,12 +117,12 @@ impl<L: Ledger> Replica<L> {
                 self.certify.look_at(slot.payer);
             }
         }
-        for (_, _, credit) in &snapshot.credited {
+        for (_, _, credit) in owed.credits() {
             let event = Event::Credited { id: credit.payment, payee: credit.payee, amount: credit.amount, epoch };
             cx.out(Effect::Event(event));
             self.certify.look_at(credit.payee);
         }
-        self.owe(cx, Owed::new(epoch, batches, payments, snapshot.credited));
+        self.owe(cx, owed);
         // The cut may bring funds that this replica had not seen.
         for payer in std::mem::take(&mut self.certify.unfunded) {
             self.certify.look_at(payer);

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -128,17 +129,17 @@ impl Delivery {
         None
     }
 
-    /// Waits for a place for `event`; never ends once the application is gone, which [`Self::closed`] reports.
-    pub(crate) fn place(&self, event: &SwarmEvent) -> impl Future<Output = Place> + Send + 'static {
+    /// Waits for a place for `event`.
+    pub(crate) fn place(&self, event: &SwarmEvent) -> Waiting {
         let (queue, room, cost) = (self.queue.clone(), Arc::clone(&self.room), self.cost(event));
-        async move {
+        Waiting(Box::pin(async move {
             if let Ok(room) = room.acquire_many_owned(cost).await
                 && let Ok(slot) = queue.reserve_owned().await
             {
                 return Place { room, slot };
             }
             std::future::pending().await
-        }
+        }))
     }
 
     /// Counts events as held. While any are, the application does not keep up.
@@ -151,6 +152,23 @@ impl Delivery {
     /// Waits until the application has dropped its end.
     pub(crate) async fn closed(&self) {
         self.queue.closed().await;
+    }
+}
+
+/// The wait for a place in the application's queue; never ends once the application is gone, which [`Delivery::closed`] reports.
+pub(crate) struct Waiting(Pin<Box<dyn Future<Output = Place> + Send>>);
+
+impl Future for Waiting {
+    type Output = Place;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Place> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waiting")
     }
 }
 
@@ -172,16 +190,7 @@ pub(crate) struct Inbox {
     delivery: Delivery,
     held: VecDeque<Held>,
     /// The wait of the first of them, kept as long as it lasts: whoever begins it anew stands behind every connection again.
-    wait: Option<Wait>,
-}
-
-/// Ends with the place.
-struct Wait(Pin<Box<dyn Future<Output = Place> + Send>>);
-
-impl fmt::Debug for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wait")
-    }
+    wait: Option<Waiting>,
 }
 
 impl Inbox {
@@ -237,8 +246,7 @@ impl Inbox {
         let Some(next) = self.held.front() else {
             return std::future::pending().await;
         };
-        let wait = self.wait.get_or_insert_with(|| Wait(Box::pin(self.delivery.place(&next.event))));
-        let place = wait.0.as_mut().await;
+        let place = self.wait.get_or_insert_with(|| self.delivery.place(&next.event)).await;
         self.wait = None;
         if let Some(next) = self.held.pop_front() {
             place.fill(next.event);

@@ -1,8 +1,7 @@
 //! Account histories, read back: rows say where a payment is kept, the payment itself is in its batch or outbox.
 
+use smt_consensus::Reader;
 use smt_consensus::archive::{self, HistoryRow};
-use smt_consensus::{Column, Reader};
-use smt_types::credit::Credit;
 use smt_types::{Address, Amount, Batch, Canonical, Digest, Epoch, PaymentId, Seq};
 use std::collections::BTreeMap;
 
@@ -27,9 +26,6 @@ pub struct HistoryEntry {
 
 /// Longest stored row, bytes.
 const MAX_ROW_BYTES: usize = 64;
-
-/// Longest stored credit, bytes.
-const MAX_CREDIT_BYTES: usize = 512;
 
 /// Reads entries, each batch once however many of its payments are asked for.
 pub struct HistoryReader<'a> {
@@ -65,8 +61,7 @@ impl<'a> HistoryReader<'a> {
                 })
             }
             HistoryRow::Credit(source, number) => {
-                let stored = self.reader.get(Column::Inbox, &archive::shard_number_key(source, number))?;
-                let credit = Credit::from_bytes(&stored, MAX_CREDIT_BYTES).ok()?;
+                let credit = archive::credit(self.reader, source, number)?;
                 Some(HistoryEntry {
                     out: false,
                     id: credit.payment,

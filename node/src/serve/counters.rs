@@ -21,20 +21,21 @@ struct Totals {
 impl Tally {
     /// Counts payments of a call that was refused as a whole.
     pub(crate) fn refused(&self, kind: ErrorKind, payments: usize) {
-        let payments = u64::try_from(payments).unwrap_or(u64::MAX);
-        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.received = totals.received.saturating_add(payments);
-        let count = totals.refused.entry(kind).or_default();
-        *count = count.saturating_add(payments);
+        self.add(payments, std::iter::repeat_n(kind, payments));
     }
 
     /// Counts the outcomes of one call.
     pub(crate) fn count(&self, outcomes: &[Outcome]) {
+        self.add(outcomes.len(), outcomes.iter().filter_map(|outcome| Some(outcome.as_ref().err()?.kind)));
+    }
+
+    /// Adds the payments of one call, and of those refused why.
+    fn add(&self, received: usize, refused: impl Iterator<Item = ErrorKind>) {
         // Whole after any panic of a holder: only sums.
         let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.received = totals.received.saturating_add(u64::try_from(outcomes.len()).unwrap_or(u64::MAX));
-        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-            let count = totals.refused.entry(error.kind).or_default();
+        totals.received = totals.received.saturating_add(u64::try_from(received).unwrap_or(u64::MAX));
+        for kind in refused {
+            let count = totals.refused.entry(kind).or_default();
             *count = count.saturating_add(1);
         }
     }

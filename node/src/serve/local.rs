@@ -282,9 +282,11 @@ impl Local {
 
     /// Waits until all cuts decided so far can be found in histories: a fraction of a second at most.
     async fn until_indexed(&self) -> Result<(), RpcError> {
-        let decided = self.handle.ask(|replica, _| replica.decided()).await?;
-        while self.handle.ask(|replica, _| replica.indexed()).await? < decided {
+        let ask = || self.handle.ask(|replica, _| (replica.decided(), replica.indexed()));
+        let (decided, mut indexed) = ask().await?;
+        while indexed < decided {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            (_, indexed) = ask().await?;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Local {
                     }
                     let Some((signed, place)) = live.remove(&id) else {
                         // A cut may have taken it out of the live state since the look above.
-                        return replica.joined(disk, &id).map(|place| (id, Known::Joined(place)));
+                        return archive::payment(disk, &id).map(|place| (id, Known::Joined(place)));
                     };
                     let stage = replica.stage(disk, &signed.payment.slot(), &id)?;
                     Some((id, Known::Live(Box::new(signed), place, convert::core_stage(stage))))

@@ -54,7 +54,7 @@ pub enum Column {
     LedgerMeta = 35,
     /// payment id → (header digest, index, epoch of its cut). Written after the cut.
     Payment = 36,
-    /// (address, reverse order) → payment id: account history.
+    /// (address, epoch, side, number) → where the payment or credit is kept: account history. Written after the cut.
     History = 37,
     /// credited payment id → (source, credit number, epoch of the consuming cut).
     Credited = 38,

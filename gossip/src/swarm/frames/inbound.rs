@@ -18,12 +18,12 @@ use super::super::{
     codec::Budget,
     event::SwarmEvent,
     handle::count,
-    inbox::{Holding, Place},
+    inbox::{Holding, Waiting},
 };
 use super::{
     Parts,
     lane::{WINDOW_BYTES, WINDOW_FRAMES},
-    timer::Timer,
+    timer::{Timer, Watchdog},
     wire::Reader,
 };
 
@@ -42,14 +42,8 @@ struct Held {
     messages: VecDeque<Bytes>,
     bytes: usize,
     _budget: Budget,
-    /// There is no room for the next message.
-    wait: Option<Wait>,
-}
-
-/// The wait for a place, during which the frame's messages count as held.
-struct Wait {
-    place: Pin<Box<dyn Future<Output = Place> + Send>>,
-    _holding: Holding,
+    /// There is no room for the next message. The frame's messages count as held meanwhile.
+    wait: Option<(Waiting, Holding)>,
 }
 
 struct Open<S> {
@@ -63,8 +57,8 @@ struct Open<S> {
     unwritten: usize,
     /// The sender has no more to say.
     ended: bool,
-    /// No frame has become whole since the timer for it was set.
-    stuck: bool,
+    /// For a frame that does not become whole: what is there of it takes memory and a share of the reading budget, which others want.
+    watchdog: Watchdog,
 }
 
 /// At most one stream and one frame at a time.
@@ -74,8 +68,6 @@ pub(super) struct Inbound<S> {
     /// It may come from a stream that is gone by now: then nobody hears that the application has it.
     held: Option<(Held, bool)>,
     acknowledge: Timer,
-    /// For a frame that does not become whole.
-    patience: Timer,
 }
 
 impl<S> fmt::Debug for Inbound<S> {
@@ -86,7 +78,7 @@ impl<S> fmt::Debug for Inbound<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
     pub(super) fn new(from: PeerId) -> Self {
-        Self { from, open: None, held: None, acknowledge: Timer::default(), patience: Timer::default() }
+        Self { from, open: None, held: None, acknowledge: Timer::default() }
     }
 
     /// The peer has opened a stream: the one before it is over, and what came on it without an acknowledgement will come again.
@@ -102,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             writing: [0; 4],
             unwritten: 0,
             ended: false,
-            stuck: false,
+            watchdog: Watchdog::default(),
         });
     }
 
@@ -133,35 +125,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
                 }
             };
             frames = frames.saturating_add(1);
-            open.stuck = false;
+            open.watchdog.moved();
             let received = u64::try_from(arrived.messages.len()).unwrap_or(u64::MAX);
             count(&parts.shared.counters.messages_received, received);
             let messages = VecDeque::from(arrived.messages);
             let held = Held { messages, bytes: arrived.bytes, _budget: arrived.budget, wait: None };
             self.held = Some((held, true));
         }
-        self.watch(cx, parts.shared.limits.stream_timeout)?;
+        if let Some(open) = &mut self.open {
+            open.watchdog.poll(cx, open.reader.is_within(), parts.shared.limits.stream_timeout)?;
+        }
         self.acknowledge(cx)
-    }
-
-    /// Gives a stream up whose frame began and never ended: what is there of it takes memory and a share of the reading budget, which others
-    /// want. Between `patience` and twice as long, since the timer is not set for each frame.
-    fn watch(&mut self, cx: &mut Context<'_>, patience: Duration) -> io::Result<()> {
-        let over = self.patience.poll(cx).is_ready();
-        let Some(open) = self.open.as_mut().filter(|open| open.reader.is_within()) else {
-            return Ok(());
-        };
-        if over && open.stuck {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        if !self.patience.is_set() {
-            open.stuck = true;
-            self.patience.set(patience);
-            if self.patience.poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
-        }
-        Ok(())
     }
 
     /// Moves the held frame to the application; ready when nothing is left of it.
@@ -170,8 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             return Poll::Ready(());
         };
         let from = self.from;
-        if let Some(wait) = &mut held.wait {
-            let place = ready!(wait.place.as_mut().poll(cx));
+        if let Some((waiting, _)) = &mut held.wait {
+            let place = ready!(Pin::new(waiting).poll(cx));
             held.wait = None;
             if let Some(body) = held.messages.pop_front() {
                 place.fill(SwarmEvent::Message { from, body });
@@ -181,16 +155,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             let Some(event) = parts.delivery.offer(SwarmEvent::Message { from, body }) else {
                 continue;
             };
-            let mut place = Box::pin(parts.delivery.place(&event));
-            if let Poll::Ready(place) = place.as_mut().poll(cx) {
+            let mut waiting = parts.delivery.place(&event);
+            if let Poll::Ready(place) = Pin::new(&mut waiting).poll(cx) {
                 place.fill(event);
                 continue;
             }
             if let SwarmEvent::Message { body, .. } = event {
                 held.messages.push_front(body);
             }
-            let _holding = parts.delivery.hold(held.messages.len(), held.bytes);
-            held.wait = Some(Wait { place, _holding });
+            held.wait = Some((waiting, parts.delivery.hold(held.messages.len(), held.bytes)));
             return Poll::Pending;
         }
         if let Some(open) = self.open.as_mut().filter(|_| *owed) {
@@ -233,11 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inbound<S> {
             let (Poll::Ready(()) | Poll::Pending) = Pin::new(&mut open.stream).poll_flush(cx)?;
         }
         if open.owed_frames > 0 && !self.acknowledge.is_set() {
-            self.acknowledge.set(OWED_TIME_MAX);
-            // Only a timer that has been polled wakes anybody.
-            if self.acknowledge.poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
+            self.acknowledge.start(cx, OWED_TIME_MAX);
         }
         Ok(())
     }

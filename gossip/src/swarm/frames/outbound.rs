@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -13,7 +13,12 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::{PeerId, swarm::ConnectionId};
 
 use super::super::{codec::invalid, config::Limits, handle::count};
-use super::{Parts, lane::Lane, timer::Timer, wire::Acknowledgements};
+use super::{
+    Parts,
+    lane::Lane,
+    timer::{Timer, Watchdog},
+    wire::Acknowledgements,
+};
 
 enum State<S> {
     /// No stream: nothing to send so far, or another connection carries.
@@ -32,8 +37,8 @@ struct Open<S> {
     /// The frame being written and how much of it is.
     writing: Option<(Bytes, usize)>,
     flushed: bool,
-    /// Frames were acknowledged since the stall timer was set.
-    moved: bool,
+    /// For frames that are not acknowledged.
+    watchdog: Watchdog,
 }
 
 /// At most one stream at a time.
@@ -45,7 +50,6 @@ pub(super) struct Outbound<S> {
     /// Failures since the last acknowledgement.
     failures: u32,
     rest: Timer,
-    stall: Timer,
 }
 
 impl<S> fmt::Debug for Outbound<S> {
@@ -57,7 +61,7 @@ impl<S> fmt::Debug for Outbound<S> {
 impl<S> Outbound<S> {
     pub(super) fn new(connection: ConnectionId, to: PeerId, lane: Arc<Lane>) -> Self {
         let state = State::Idle;
-        Self { connection, to, lane, state, failures: 0, rest: Timer::default(), stall: Timer::default() }
+        Self { connection, to, lane, state, failures: 0, rest: Timer::default() }
     }
 
     /// The stream asked for is there. It was asked for by the carrier, and a carrier only ceases to be one by [`Self::failed`].
@@ -68,7 +72,7 @@ impl<S> Outbound<S> {
             unacknowledged: 0,
             writing: None,
             flushed: true,
-            moved: false,
+            watchdog: Watchdog::default(),
         });
     }
 
@@ -98,27 +102,17 @@ impl<S> Drop for Outbound<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
     /// Reads acknowledgements and writes frames as far as it goes; true if a stream is to be opened.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, parts: &Parts) -> bool {
+        if let Err(error) = self.exchange(cx, parts) {
+            self.failed(&parts.shared.limits, &error);
+        }
         if matches!(self.state, State::Resting) && self.rest.poll(cx).is_ready() {
             self.state = State::Idle;
         }
-        match &mut self.state {
-            State::Idle if self.lane.claim(self.connection, cx.waker()) => {
-                self.state = State::Opening;
-                return true;
-            }
-            State::Open(_) => {
-                if let Err(error) = self.exchange(cx, parts) {
-                    self.failed(&parts.shared.limits, &error);
-                    // The timer that ends the rest has to be polled once to wake us.
-                    if self.rest.poll(cx).is_ready() {
-                        self.state = State::Idle;
-                        cx.waker().wake_by_ref();
-                    }
-                }
-            }
-            State::Idle | State::Opening | State::Resting => {}
+        let wanted = matches!(self.state, State::Idle) && self.lane.claim(self.connection, cx.waker());
+        if wanted {
+            self.state = State::Opening;
         }
-        false
+        wanted
     }
 
     fn exchange(&mut self, cx: &mut Context<'_>, parts: &Parts) -> io::Result<()> {
@@ -134,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
             let messages = known.ok_or_else(|| invalid("acknowledgement of what was not sent"))?;
             count(&counters.messages_sent, messages);
             open.unacknowledged = open.unacknowledged.saturating_sub(frames);
-            open.moved = true;
+            open.watchdog.moved();
             self.failures = 0;
         }
         if !self.lane.claim(self.connection, cx.waker()) {
@@ -169,26 +163,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
         if !open.flushed {
             open.flushed = Pin::new(&mut open.stream).poll_flush(cx)?.is_ready();
         }
-        watch(&mut self.stall, open, cx, parts.shared.limits.stream_timeout)
+        open.watchdog.poll(cx, open.unacknowledged > 0, parts.shared.limits.stream_timeout)
     }
-}
-
-/// Gives a stream up on which nothing was acknowledged for a whole run of the timer though something should have been. The timer is not set for
-/// each frame, so that takes between `patience` and twice as long.
-fn watch<S>(stall: &mut Timer, open: &mut Open<S>, cx: &mut Context<'_>, patience: Duration) -> io::Result<()> {
-    let over = stall.poll(cx).is_ready();
-    if open.unacknowledged == 0 {
-        return Ok(());
-    }
-    if over && !open.moved {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    if !stall.is_set() {
-        open.moved = false;
-        stall.set(patience);
-        if stall.poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-    }
-    Ok(())
 }
