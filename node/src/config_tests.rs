@@ -87,6 +87,8 @@ fn wrong_values_are_named_with_their_layer_and_the_rule() {
         ("", &[("SMT_SEED", "x")], ["seed is \"x\" in environment SMT_SEED", "whole number"]),
         ("", &[("SMT_EXACT_PORTS", "yes")], ["exact_ports is \"yes\" in environment SMT_EXACT_PORTS", "true or false"]),
         ("", &[("SMT_RPC_PORT", "65536")], ["rpc_port is", "u16"]),
+        ("accounts = 1000001", &[], ["accounts is 1000001 in file DIR/dev.toml", "1000000 a shard"]),
+        ("accounts = 900000\nshards = 9", &[], ["accounts is 900000 in file DIR/dev.toml", "in all"]),
         ("", &[("SMT_REPLICAS", "4")], ["replicas is 4 in environment SMT_REPLICAS", "3 and 9"]),
         ("x = ", &[], ["file DIR/dev.toml is not TOML", "1"]),
     ] {

@@ -337,9 +337,14 @@ fn a_network_without_seed_has_its_own_keys_and_named_accounts() {
     refused(genesis(&["--account", &main, "--account", &main]), &["twice"]);
     refused(genesis(&["--account", &main, "--network-id", "2147483648"]), &["2147483647"]);
     refused(genesis(&["--account", &main, "--epoch-ms", "5"]), &["--epoch-ms 5", "100 to 60000"]);
+    refused(genesis(&["--account", &main, "--host", "127.0.0.1,127.0.0.2"]), &["--host: 2 addresses", "3 replicas"]);
     assert!(!out.exists());
-    let made = genesis(&["--account", &main, "--network-id", "17", "--epoch-ms", "300"]).output().unwrap();
+    let one_each = "127.0.0.1,127.0.0.2,127.0.0.3";
+    let mut wanted = genesis(&["--account", &main, "--network-id", "17", "--epoch-ms", "300", "--host", one_each]);
+    let made = wanted.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let book = fs::read_to_string(out.join("network.toml")).unwrap();
+    assert!(one_each.split(',').all(|host| book.contains(host)), "{book}");
     let text = fs::read_to_string(home.keys(node(ShardAddress::ROOT, 0))).unwrap();
     assert!(text.contains("development = false") && !text.contains("INSECURE"));
     assert_ne!(fs::read(home.keys(node(ShardAddress::ROOT, 1))).unwrap(), text.as_bytes());

@@ -36,7 +36,7 @@ pub struct Counters {
 pub struct Meter {
     recorder: Arc<Recorder>,
     endpoints: Vec<Endpoint>,
-    /// Sync logs by replica name; empty without a tracer.
+    /// Sync logs by process name; empty without a tracer.
     logs: BTreeMap<String, PathBuf>,
     begin: Option<JoinHandle<Moment>>,
     end: Option<JoinHandle<Moment>>,
@@ -67,7 +67,7 @@ pub struct Used {
 }
 
 impl Meter {
-    /// Starts to watch the replicas (`SHARD-REPLICA` and process id) and this process.
+    /// Starts to watch the replicas' processes (name and id) and this one.
     ///
     /// # Errors
     /// A process that cannot be read.
@@ -76,10 +76,8 @@ impl Meter {
         endpoints: Vec<Endpoint>,
         logs: BTreeMap<String, PathBuf>,
     ) -> Result<Meter> {
-        let mut watched: Vec<Watched> = replicas
-            .iter()
-            .map(|(name, pid)| Watched { name: format!("replica {name}"), pid: *pid, replica: true })
-            .collect();
+        let mut watched: Vec<Watched> =
+            replicas.iter().map(|(name, pid)| Watched { name: name.clone(), pid: *pid, replica: true }).collect();
         watched.push(Watched { name: GENERATOR.into(), pid: std::process::id(), replica: false });
         let recorder = Arc::new(Recorder::start(watched)?);
         Ok(Meter { recorder, endpoints, logs, begin: None, end: None })
@@ -130,8 +128,7 @@ impl Meter {
         for (name, log) in &self.logs {
             let count = SyncLog::read(log).ok()?.count(from, to);
             sum = Some(count.saturating_add(sum.unwrap_or(0)));
-            let name = format!("replica {name}");
-            if let Some(process) = usage.processes.iter_mut().find(|process| process.name == name) {
+            if let Some(process) = usage.processes.iter_mut().find(|process| process.name == *name) {
                 process.fsyncs = Some(count);
             }
         }

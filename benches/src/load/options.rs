@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use clap::Args;
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
+use smt_node::dev::Shape;
+
+use crate::network::namespaces::Links;
+use crate::network::processes::Layout;
 
 /// Certified, read-back payments a second and their latencies, through JSON-RPC.
 ///
-/// Starts a network of separate processes on loopback (or uses --endpoints), pays from funded accounts, counts what another replica
+/// Starts a network, by default one process per replica on loopback (or uses --endpoints), pays from funded accounts, counts what another replica
 /// than the gateway reports, checks money, roots, receipts and balances at the end, and stops the network.
 ///
 /// What is offered: --rate (open loop, latency from the intended time), --closed, --sweep or --find-max.
@@ -103,6 +107,23 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub every_receipt: Option<u64>,
 
+    /// Where replicas run: each in a process of its own on loopback, all in one process (smt-node dev), or each in a network namespace of
+    /// its own with delay and loss between them (needs root)
+    #[arg(long, value_enum, default_value_t, conflicts_with = "endpoints")]
+    pub layout: Place,
+    /// Delay between namespaces, one way, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20.0)]
+    pub delay_ms: f64,
+    /// Uniform delay added to it, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    pub jitter_ms: f64,
+    /// Share of packets lost between namespaces, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    pub loss: f64,
+    /// The program that makes namespaces, scripts/shaper of the source tree.
+    #[serde(skip)]
+    #[arg(long, value_name = "FILE", env = "BENCH_SHAPER", default_value = "scripts/shaper")]
+    pub shaper: PathBuf,
     /// Use the network with these JSON-RPC endpoints instead of starting one: all replicas of it.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     pub endpoints: Vec<SocketAddr>,
@@ -127,6 +148,19 @@ pub struct Options {
     pub html: Option<PathBuf>,
 }
 
+/// Where replicas run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Each in a process of its own on loopback.
+    #[default]
+    Processes,
+    /// All in one process.
+    OneProcess,
+    /// Each in a process and a network namespace of its own.
+    Namespaces,
+}
+
 impl Options {
     /// Refuses what makes no sense.
     ///
@@ -140,6 +174,11 @@ impl Options {
             self.cross_share <= 0.0 || !self.endpoints.is_empty() || self.shards > 1,
             "--cross-share needs --shards 3"
         );
+        ensure!(
+            [self.delay_ms, self.jitter_ms].iter().all(|ms| (0.0..=60_000.0).contains(ms))
+                && (0.0..1.0).contains(&self.loss),
+            "--delay-ms and --jitter-ms are 0 to 60000, --loss is 0 to below 1"
+        );
         let rates = self.rate.into_iter().chain(self.sweep.iter().copied());
         for rate in rates {
             ensure!(rate.is_finite() && rate > 0.0 && rate <= 10_000_000.0, "a rate of {rate}/s cannot be offered");
@@ -152,6 +191,30 @@ impl Options {
         ensure!(self.accounts() >= 2 && self.accounts() <= 1_000_000, "--accounts: 2 to 1000000");
         ensure!(self.overload.is_none_or(|factor| (1.0..=100.0).contains(&factor)), "--overload: 1 to 100");
         Ok(())
+    }
+
+    /// The network to make.
+    pub fn shape(&self) -> Shape {
+        let Options { shards, replicas, seed, epoch_ms, balance, .. } = *self;
+        Shape { shards, replicas, seed, epoch_ms, accounts: self.accounts(), balance }
+    }
+
+    /// Where its replicas run.
+    ///
+    /// # Errors
+    /// No program that makes namespaces.
+    pub fn layout(&self) -> Result<Layout> {
+        Ok(match self.layout {
+            Place::Processes => Layout::Processes,
+            Place::OneProcess => Layout::OneProcess,
+            Place::Namespaces => {
+                let Options { delay_ms, jitter_ms, loss, seed, .. } = *self;
+                let shaper = std::fs::canonicalize(&self.shaper).with_context(|| {
+                    format!("--shaper {}: scripts/shaper of the source tree", self.shaper.display())
+                })?;
+                Layout::Namespaces(shaper, Links { delay_ms, jitter_ms, loss, seed })
+            }
+        })
     }
 
     /// Measured time.
@@ -204,7 +267,11 @@ impl Options {
     pub fn parameters(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) {
+            let apart = self.layout == Place::Namespaces;
             for (name, value) in fields {
+                if !apart && ["delay_ms", "jitter_ms", "loss"].contains(&name.as_str()) {
+                    continue;
+                }
                 let text = match value {
                     serde_json::Value::Null => continue,
                     serde_json::Value::String(text) => text,
@@ -271,6 +338,9 @@ mod tests {
             "--accounts 1",
             "--overload 0.5",
             "--endpoints nowhere",
+            "--endpoints 127.0.0.1:1 --layout one-process",
+            "--layout namespaces --loss 1",
+            "--layout namespaces --delay-ms -1",
             "--closed 5 --find-max",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -38,6 +38,8 @@ pub struct Report {
     pub soak: Option<Soak>,
     /// Gaps in subscriptions.
     pub gaps: Vec<String>,
+    /// What the router between namespaces did with all packets.
+    pub packets: Option<String>,
     /// Why the run ended early.
     pub stopped: Option<String>,
 }
@@ -80,6 +82,7 @@ impl Report {
         };
         set("rate_measured", self.rate.map(|rate| format!("{rate:.1}")));
         set("maximum_found", self.maximum.map(|rate| format!("{rate:.1}")));
+        set("packets", self.packets);
         set("subscription_gaps", (!self.gaps.is_empty()).then(|| self.gaps.join("; ")));
         if let Some(measured) = self.measured {
             fill(&mut outcome, options, measured, self.replicas);
@@ -92,6 +95,10 @@ impl Report {
     fn not_shown(&self, options: &Options) -> String {
         let mut parts = Vec::new();
         match self.mode {
+            Mode::Namespaces => parts.push(
+                "bandwidth and throughput of a real network (packets between replicas go through one router process, and all share one machine)"
+                    .to_owned(),
+            ),
             Mode::Endpoints => parts.push("what the network's processes used, since others started them".to_owned()),
             _ => parts.push(
                 "delay, loss and bandwidth of a real network (all replicas and the generator share one machine's cores, memory, disk and loopback)"

@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     let (mut processes, target, traced) = network(options, &place, &mut progress)?;
     let mut report = Report { started_unix_s, commit: commit(), ..Report::default() };
     report.machine = machine::describe(place.dir())?;
-    report.mode = if processes.is_some() { Mode::Processes } else { Mode::Endpoints };
+    report.mode = if processes.is_some() { options.layout()?.mode() } else { Mode::Endpoints };
     report.replicas = target.replicas();
 
     progress.begin(&format!("deriving {} accounts per shard", options.accounts()));
@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     };
     if let Some(processes) = &mut processes {
         progress.begin("stopping the network");
-        processes.stop();
+        report.packets = processes.stop();
     }
     progress.begin("calibrating the machine again");
     let after = if report.stopped.is_none() { Some(calibrate::primitives(place.dir())?) } else { None };
@@ -155,26 +155,18 @@ fn network(options: &Options, place: &Place, progress: &mut Progress) -> Result<
         let target = Target::at(&options.endpoints, options.genesis.as_deref())?;
         return Ok((None, target, BTreeMap::new()));
     }
-    let spec = Spec {
-        node: options.node.clone().map_or_else(beside, Ok)?,
-        shards: options.shards,
-        replicas: options.replicas,
-        seed: options.seed,
-        epoch_ms: options.epoch_ms,
-        accounts: options.accounts(),
-        balance: options.balance,
-    };
+    let spec =
+        Spec { node: options.node.clone().map_or_else(beside, Ok)?, shape: options.shape(), layout: options.layout()? };
     let tracer = if options.no_trace { Err("not asked for".into()) } else { Tracer::find() };
     if let Err(why) = &tracer {
         progress.say(&format!("syncs are not counted by the kernel: {why}"));
     }
-    let log = |name: &str| place.dir().join(format!("syncs-{name}.log"));
+    let log = |name: &str| place.dir().join(format!("syncs-{}.log", name.replace(' ', "-")));
     let wrap = |name: &str, words: Vec<_>| match &tracer {
         Ok(tracer) => tracer.words(&log(name), &words),
         Err(_) => words,
     };
-    let (shards, replicas) = (spec.shards, spec.replicas);
-    progress.begin(&format!("starting {shards} × {replicas} replicas, {} accounts per shard", spec.accounts));
+    progress.begin(&format!("starting {}", spec.shape));
     let processes = Processes::start(&spec, place.dir(), &wrap)?;
     let target = Target::of(&processes)?;
     let logs = match tracer {

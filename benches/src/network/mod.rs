@@ -2,8 +2,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`processes`] | one `smt-node run` per replica, on loopback, in a directory of its own |
+//! | [`processes`] | a network in a directory of its own: one process, or one per replica on loopback or in namespaces |
+//! | [`namespaces`] | delay and loss between replicas, by `scripts/shaper` |
+//! | [`child`] | one program that was started |
 //! | [`target`] | what a run has to know of a network: genesis, endpoints, what the accounts hold |
 
+mod child;
+pub mod namespaces;
 pub mod processes;
 pub mod target;

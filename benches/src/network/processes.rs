@@ -1,28 +1,29 @@
-//! A network of separate processes: made with `smt-node genesis`, one `smt-node run` per replica, all on loopback.
+//! A network that the harness starts itself, in a directory of its own: all replicas in one process, or one process each, on loopback or in
+//! network namespaces.
 //!
 //! The processes end with the value: SIGTERM first, SIGKILL for what has not ended in time. That covers errors, panics and Ctrl-C (which the
 //! harness turns into an early end); only a harness killed with SIGKILL leaves processes behind, and each of them has `--state` in its
 //! command line.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
+use smt_node::dev::Shape;
+use smt_types::{Canonical, ShardAddress};
 
+use super::child::Running;
+use super::namespaces::{self, Links};
 use crate::load::sockets::Endpoint;
+use crate::result::Mode;
 
-/// Longest wait for a replica to be ready: it reads the genesis and builds a tree of all accounts first.
+/// Longest wait for the network to be ready: replicas read the genesis and build a tree of all accounts first.
 const READY: Duration = Duration::from_secs(120);
-/// Longest wait for a replica to end by itself.
-const STOP: Duration = Duration::from_secs(6);
 /// Ports tried for the first replica.
 const PORTS: std::ops::Range<u16> = 21_000..60_000;
 
@@ -31,37 +32,46 @@ const PORTS: std::ops::Range<u16> = 21_000..60_000;
 pub struct Spec {
     /// The `smt-node` program.
     pub node: PathBuf,
-    /// Number of shards.
-    pub shards: u16,
-    /// Replicas per shard.
-    pub replicas: u8,
-    /// Seed of keys and accounts.
-    pub seed: u64,
-    /// Length of an epoch, milliseconds.
-    pub epoch_ms: u32,
-    /// Load accounts per shard.
-    pub accounts: u32,
-    /// Base units of each.
-    pub balance: u64,
+    /// Seed of keys and accounts, numbers of shards, replicas and load accounts, length of an epoch.
+    pub shape: Shape,
+    /// Where replicas run.
+    pub layout: Layout,
 }
 
-/// Turns the command line of a replica into the one that is run. A tracer has to leave the process id to the replica. The name is
-/// `SHARD-REPLICA`.
+/// Where replicas run.
+#[derive(Clone, Debug)]
+pub enum Layout {
+    /// All in one process, `smt-node dev`.
+    OneProcess,
+    /// Each in a process of its own, `smt-node run`, on loopback.
+    Processes,
+    /// The same in a network namespace each, joined by `scripts/shaper` (its path is given).
+    Namespaces(PathBuf, Links),
+}
+
+impl Layout {
+    /// The kind of run that it makes.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Layout::OneProcess => Mode::Process,
+            Layout::Processes => Mode::Processes,
+            Layout::Namespaces(..) => Mode::Namespaces,
+        }
+    }
+}
+
+/// Turns the command line of a process into the one that is run. A tracer has to leave the process id to the process. The name is that
+/// of [`Processes::pids`].
 pub type Wrap<'a> = &'a dyn Fn(&str, Vec<OsString>) -> Vec<OsString>;
 
 /// A running network. Ends when dropped.
 #[derive(Debug)]
 pub struct Processes {
     dir: PathBuf,
-    replicas: Vec<Replica>,
-    seed: u64,
-}
-
-#[derive(Debug)]
-struct Replica {
-    name: String,
-    endpoint: Endpoint,
-    child: Child,
+    /// Ends after the replicas, so it stands apart.
+    shaper: Option<Running>,
+    replicas: Vec<Running>,
+    endpoints: Vec<Endpoint>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +81,8 @@ struct Book {
 
 #[derive(Deserialize)]
 struct Entry {
-    shard: String,
+    #[serde(deserialize_with = "shard")]
+    shard: ShardAddress,
     replica: u8,
 }
 
@@ -80,95 +91,120 @@ struct Ready {
     rpc: String,
 }
 
+#[derive(Deserialize)]
+struct DevReady {
+    genesis: String,
+    rpc: Vec<DevEndpoint>,
+}
+
+#[derive(Deserialize)]
+struct DevEndpoint {
+    #[serde(deserialize_with = "shard")]
+    shard: ShardAddress,
+    replica: u8,
+    url: String,
+}
+
 impl Processes {
     /// Makes a network in `dir` and starts it; answers when every replica serves.
     ///
     /// # Errors
-    /// What `smt-node` says, a replica that ends or is not ready in time.
+    /// What `smt-node` or `scripts/shaper` say, a replica that ends or is not ready in time.
     pub fn start(spec: &Spec, dir: &Path, wrap: Wrap<'_>) -> Result<Processes> {
-        let count = u16::from(spec.replicas).saturating_mul(spec.shards);
-        let port = free_ports(count.saturating_mul(2))?;
-        let network = dir.join("network");
-        let mut genesis = Command::new(&spec.node);
-        genesis.arg("genesis").arg("--out").arg(&network);
-        for (flag, value) in [
-            ("--shards", u64::from(spec.shards)),
-            ("--replicas", u64::from(spec.replicas)),
-            ("--seed", spec.seed),
-            ("--epoch-ms", u64::from(spec.epoch_ms)),
-            ("--accounts", u64::from(spec.accounts)),
-            ("--balance", spec.balance),
-            ("--base-port", u64::from(port)),
-        ] {
-            genesis.arg(flag).arg(value.to_string());
-        }
-        let made = genesis.output().with_context(|| format!("running {} genesis", spec.node.display()))?;
-        ensure!(made.status.success(), "smt-node genesis failed: {}", String::from_utf8_lossy(&made.stderr).trim());
-        let text = fs::read_to_string(network.join("network.toml")).context("reading the address book")?;
-        let book: Book = toml::from_str(&text).context("reading the address book")?;
         fs::create_dir_all(dir.join("log")).context("making a directory for logs")?;
-        let mut running = Processes { dir: dir.to_owned(), replicas: Vec::new(), seed: spec.seed };
-        let started = Instant::now();
-        let mut waiting = Vec::new();
-        for entry in &book.replica {
-            waiting.push(running.spawn(spec, &network, entry, wrap)?);
-        }
-        for (replica, ready) in running.replicas.iter_mut().zip(waiting) {
-            let patience = READY.saturating_sub(started.elapsed());
-            let Ok(endpoint) = ready.recv_timeout(patience) else {
-                let log = tail(&dir.join("log").join(format!("{}.log", replica.name)));
-                bail!("replica {} was not ready within {} s; its log ends with:\n{log}", replica.name, READY.as_secs());
-            };
-            replica.endpoint.rpc = endpoint;
+        fs::create_dir_all(dir.join("network")).context("making a directory for the genesis")?;
+        let mut running = Processes { dir: dir.to_owned(), shaper: None, replicas: Vec::new(), endpoints: Vec::new() };
+        let deadline = Instant::now().checked_add(READY).context("the clock stands at its end")?;
+        match &spec.layout {
+            Layout::OneProcess => running.start_one(spec, wrap, deadline)?,
+            Layout::Processes => {
+                let count = u16::try_from(spec.shape.nodes().len()).context("too many replicas")?;
+                let port = free_ports(count.saturating_mul(2))?;
+                running.start_each(spec, &[Ipv4Addr::LOCALHOST.into()], port, wrap, deadline)?;
+            }
+            Layout::Namespaces(shaper, links) => {
+                let nodes = spec.shape.nodes().len();
+                let words = links.words(shaper, nodes);
+                let shaper = Running::spawn("scripts/shaper", &words, running.log("shaper"))?;
+                shaper.wait_for(deadline, |line| (line == "ready").then_some(()))?;
+                running.shaper = Some(shaper);
+                // Nobody else is in there.
+                running.start_each(spec, &namespaces::hosts(nodes)?, PORTS.start, wrap, deadline)?;
+            }
         }
         Ok(running)
     }
 
-    fn spawn(
+    /// `smt-node dev`.
+    fn start_one(&mut self, spec: &Spec, wrap: Wrap<'_>, deadline: Instant) -> Result<()> {
+        let genesis = spec.shape.genesis();
+        let (_, hash) = smt_node::member::network_of(&genesis).context("the network asked for")?;
+        fs::write(self.genesis_file(), genesis.to_bytes()).context("writing the genesis file")?;
+        let mut words: Vec<OsString> = vec![spec.node.clone().into(), "dev".into(), "--json".into()];
+        words.extend(shape_flags(spec));
+        words.extend(["--rpc-port".into(), "0".into(), "--state".into(), self.dir.join("state").into()]);
+        let name = "all replicas";
+        let process = Running::spawn(name, &wrap(name, words), self.log("dev"))?;
+        self.replicas.push(process);
+        let process = self.replicas.last().context("no process")?;
+        let ready = process.wait_for(deadline, |line| serde_json::from_str::<DevReady>(line).ok())?;
+        ensure!(ready.genesis == hash.to_hex(), "smt-node dev made another network than this program: build both anew");
+        for DevEndpoint { shard, replica, url } in ready.rpc {
+            let rpc = address(&url).with_context(|| format!("smt-node dev serves at {url:?}"))?;
+            self.endpoints.push(Endpoint { shard: shard.index(), replica, rpc });
+        }
+        Ok(())
+    }
+
+    /// `smt-node genesis`, then `smt-node run` for each replica, on `hosts`: one for all or one each.
+    fn start_each(
         &mut self,
         spec: &Spec,
-        network: &Path,
-        entry: &Entry,
+        hosts: &[IpAddr],
+        port: u16,
         wrap: Wrap<'_>,
-    ) -> Result<mpsc::Receiver<SocketAddr>> {
-        let name = format!("{}-{}", entry.shard, entry.replica);
-        let shard: smt_types::ShardAddress = entry.shard.parse().context("reading the address book")?;
-        let state = self.dir.join("state").join(&name);
-        fs::create_dir_all(&state).context("making a state directory")?;
-        let mut words: Vec<OsString> = vec![spec.node.clone().into(), "run".into()];
-        for (flag, path) in [
-            ("--genesis", network.join("genesis.bin")),
-            ("--network", network.join("network.toml")),
-            ("--keys", network.join("keys").join(format!("{name}.key"))),
-            ("--state", state),
-        ] {
-            words.extend([flag.into(), path.into()]);
-        }
-        let words = wrap(&name, words);
-        let (program, arguments) = words.split_first().context("an empty command line")?;
-        let log = File::create(self.dir.join("log").join(format!("{name}.log"))).context("making a log file")?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting replica {name}"))?;
-        let stdout = child.stdout.take();
-        let rpc = SocketAddr::from(([127, 0, 0, 1], 0));
-        let endpoint = Endpoint { shard: shard.index(), replica: entry.replica, rpc };
-        // In the list before anything else can fail, so that it is ended.
-        self.replicas.push(Replica { name, endpoint, child });
-        let (found, ready) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
-                if let Some(endpoint) = ready_at(&line) {
-                    // Nobody waits any more if another replica failed; the pipe is still to be kept empty.
-                    found.send(endpoint).ok();
-                }
+        deadline: Instant,
+    ) -> Result<()> {
+        let network = self.dir.join("network");
+        let mut genesis = Command::new(&spec.node);
+        genesis.arg("genesis").arg("--out").arg(&network).args(shape_flags(spec));
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        genesis.args(["--host", &hosts.join(","), "--base-port", &port.to_string()]);
+        let made = genesis.output().with_context(|| format!("running {} genesis", spec.node.display()))?;
+        ensure!(made.status.success(), "smt-node genesis failed: {}", String::from_utf8_lossy(&made.stderr).trim());
+        let text = fs::read_to_string(network.join("network.toml")).context("reading the address book")?;
+        let book: Book = toml::from_str(&text).context("reading the address book")?;
+        for (place, entry) in book.replica.iter().enumerate() {
+            let Entry { shard, replica } = entry;
+            let label = format!("{shard}-{replica}");
+            let state = self.dir.join("state").join(&label);
+            fs::create_dir_all(&state).context("making a state directory")?;
+            let mut words: Vec<OsString> = vec![spec.node.clone().into(), "run".into()];
+            for (flag, path) in [
+                ("--genesis", network.join("genesis.bin")),
+                ("--network", network.join("network.toml")),
+                ("--keys", network.join("keys").join(format!("{label}.key"))),
+                ("--state", state),
+            ] {
+                words.extend([flag.into(), path.into()]);
             }
-        });
-        Ok(ready)
+            let name = format!("replica {label}");
+            let mut words = wrap(&name, words);
+            if self.shaper.is_some() {
+                words = namespaces::inside(place, words);
+            }
+            let log = self.log(&label);
+            self.replicas.push(Running::spawn(&name, &words, log)?);
+        }
+        for (entry, process) in book.replica.iter().zip(&self.replicas) {
+            let rpc = process.wait_for(deadline, ready_at)?;
+            self.endpoints.push(Endpoint { shard: entry.shard.index(), replica: entry.replica, rpc });
+        }
+        Ok(())
+    }
+
+    fn log(&self, label: &str) -> PathBuf {
+        self.dir.join("log").join(format!("{label}.log"))
     }
 
     /// Where the files are.
@@ -181,51 +217,26 @@ impl Processes {
         self.dir.join("network").join("genesis.bin")
     }
 
-    /// Seed of keys and accounts.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
     /// Every replica's place and endpoint.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.replicas.iter().map(|replica| replica.endpoint).collect()
+        self.endpoints.clone()
     }
 
-    /// Name (`SHARD-REPLICA`) and process id of every replica.
+    /// Name (`replica SHARD-REPLICA` or `all replicas`) and id of every process with replicas.
     pub fn pids(&self) -> Vec<(String, u32)> {
-        self.replicas.iter().map(|replica| (replica.name.clone(), replica.child.id())).collect()
+        self.replicas.iter().map(|process| (process.name.clone(), process.pid())).collect()
     }
 
-    /// The first replica that has ended by itself, with the end of its log.
+    /// The first process that has ended by itself, with the end of its log.
     pub fn failure(&mut self) -> Option<String> {
-        let dir = &self.dir;
-        self.replicas.iter_mut().find_map(|replica| {
-            let status = replica.child.try_wait().ok().flatten()?;
-            let log = tail(&dir.join("log").join(format!("{}.log", replica.name)));
-            Some(format!("replica {} ended ({status}); its log ends with:\n{log}", replica.name))
-        })
+        self.replicas.iter_mut().chain(&mut self.shaper).find_map(Running::failure)
     }
 
-    /// Ends all replicas and waits for that.
-    pub fn stop(&mut self) {
-        for replica in &self.replicas {
-            if let Some(pid) = i32::try_from(replica.child.id()).ok().and_then(Pid::from_raw) {
-                // It may have ended already.
-                kill_process(pid, Signal::TERM).ok();
-            }
-        }
-        let began = Instant::now();
-        for replica in &mut self.replicas {
-            while matches!(replica.child.try_wait(), Ok(None)) {
-                if began.elapsed() > STOP {
-                    replica.child.kill().ok();
-                    replica.child.wait().ok();
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        self.replicas.clear();
+    /// Ends all processes and waits for that; answers with what the shaper says of the packets that it carried.
+    pub fn stop(&mut self) -> Option<String> {
+        self.replicas.iter().for_each(Running::terminate);
+        self.replicas.drain(..).for_each(|process| drop(process.stop()));
+        self.shaper.take()?.stop().pop()
     }
 }
 
@@ -235,9 +246,32 @@ impl Drop for Processes {
     }
 }
 
+/// What the network is made of, in flags that `smt-node genesis` and `smt-node dev` share.
+fn shape_flags(spec: &Spec) -> Vec<OsString> {
+    let Shape { shards, replicas, seed, epoch_ms, accounts, balance } = spec.shape;
+    let flags = [
+        ("--shards", u64::from(shards)),
+        ("--replicas", u64::from(replicas)),
+        ("--seed", seed),
+        ("--epoch-ms", u64::from(epoch_ms)),
+        ("--accounts", u64::from(accounts)),
+        ("--balance", balance),
+    ];
+    flags.into_iter().flat_map(|(flag, value)| [flag.into(), value.to_string().into()]).collect()
+}
+
+fn shard<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ShardAddress, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no shard")))
+}
+
 fn ready_at(line: &str) -> Option<SocketAddr> {
     let ready: Ready = serde_json::from_str(line.strip_prefix("ready ")?).ok()?;
-    ready.rpc.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+    address(&ready.rpc)
+}
+
+fn address(url: &str) -> Option<SocketAddr> {
+    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
 }
 
 /// The first of `count` neighbouring ports that nobody listens on, below the range that the system gives to clients where possible.
@@ -252,12 +286,6 @@ fn free_ports(count: u16) -> Result<u16> {
         }
     }
     bail!("no {count} neighbouring free ports from {} on", PORTS.start)
-}
-
-fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().rev().take(5).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::bounds::{self, Standing};
 use super::text::{Table, count, figure, mebibytes, or_dash, percent, utc};
-use crate::result::{Arrivals, Latencies, Outcome, Percentiles, Verdict};
+use crate::result::{Arrivals, Latencies, Mode, Outcome, Percentiles, Verdict};
 
 /// The kind of run, for titles.
 pub(super) fn title(run: &Outcome) -> String {
@@ -60,6 +60,17 @@ pub(super) fn circumstances(run: &Outcome) -> Table {
     table.row(["instructions", &machine.simd]);
     table.row(["state on", &machine.file_system]);
     table.row(["sync option", &run.sync]);
+    if run.mode == Mode::Namespaces {
+        let of = |name: &str| run.parameters.get(name).map_or("?", String::as_str);
+        let links = format!(
+            "{} ms one way, up to {} ms more, {} of packets lost, by scripts/shaper, not tc netem",
+            of("delay_ms"),
+            of("jitter_ms"),
+            of("loss")
+        );
+        table.row(["links", &links]);
+        table.row(["packets, whole run", of("packets")]);
+    }
     let signed = if run.generator.pre_signed {
         "payments signed before the clock started"
     } else {

@@ -52,6 +52,12 @@ pub struct DevCommand {
     /// Length of an epoch, 100 to 60000 milliseconds [default: 1000]
     #[arg(long, value_name = "MS")]
     epoch_ms: Option<u32>,
+    /// Load accounts per shard, funded at genesis and derived from the seed: what smt-bench pays from [default: 0]
+    #[arg(long, value_name = "N")]
+    accounts: Option<u32>,
+    /// Base units of each load account [default: 1000000000]
+    #[arg(long, value_name = "B")]
+    balance: Option<u64>,
     /// First port of the JSON-RPC endpoints, one per replica; 0 lets the system choose [default: 9100]
     #[arg(long, value_name = "PORT")]
     rpc_port: Option<u16>,
@@ -76,6 +82,8 @@ impl DevCommand {
             ("--seed", "seed", self.seed.map(Value::from)),
             ("--state", "state", self.state.as_ref().map(path)),
             ("--epoch-ms", "epoch_ms", self.epoch_ms.map(Value::from)),
+            ("--accounts", "accounts", self.accounts.map(Value::from)),
+            ("--balance", "balance", self.balance.map(Value::from)),
             ("--rpc-port", "rpc_port", self.rpc_port.map(Value::from)),
             ("--exact-ports", "exact_ports", self.exact_ports.map(Value::from)),
             ("--log", "log", log.map(Value::from)),
@@ -101,8 +109,9 @@ impl DevCommand {
     }
 
     async fn serve(self, settings: &DevSettings, started: Instant) -> anyhow::Result<ExitCode> {
-        let DevSettings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, .. } = *settings;
-        let shape = Shape { shards, replicas, seed, epoch_ms };
+        let DevSettings { shards, replicas, seed, epoch_ms, rpc_port, exact_ports, accounts, balance, .. } = *settings;
+        let shape =
+            Shape { shards, replicas, seed, epoch_ms, accounts, balance: if accounts > 0 { balance } else { 0 } };
         process::raise_open_files();
         let state = StateDir::prepare(settings.state.as_deref(), &shape, self.fresh)?;
         let options = DevOptions { shape, rpc_port, next_port: !exact_ports, rpc: settings.rpc.clone() };

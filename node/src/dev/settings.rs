@@ -2,8 +2,10 @@
 
 use super::Shape;
 use crate::config::{Broken, Settings};
+use crate::genesis::LOAD_ACCOUNTS_MAX;
 use crate::rpc::RpcConfig;
 use serde::{Deserialize, Serialize};
+use smt_types::genesis::MAX_GENESIS_ACCOUNTS;
 use std::path::PathBuf;
 
 /// Everything `smt-node dev` can be set to.
@@ -20,6 +22,10 @@ pub struct DevSettings {
     pub state: Option<PathBuf>,
     /// Length of an epoch, milliseconds.
     pub epoch_ms: u32,
+    /// Load accounts per shard.
+    pub accounts: u32,
+    /// Base units of each.
+    pub balance: u64,
     /// First port of the endpoints; 0 lets the system choose.
     pub rpc_port: u16,
     /// Refuse a busy port instead of taking the next free one.
@@ -38,6 +44,8 @@ impl Default for DevSettings {
             seed: 1,
             state: None,
             epoch_ms: 1000,
+            accounts: 0,
+            balance: 1_000_000_000,
             rpc_port: 9100,
             exact_ports: false,
             log: "warn".to_owned(),
@@ -48,7 +56,14 @@ impl Default for DevSettings {
 
 impl Settings for DevSettings {
     fn check(&self) -> Result<(), Broken> {
-        check_size(self.shards, self.replicas, self.epoch_ms)
+        check_size(self.shards, self.replicas, self.epoch_ms)?;
+        // The faucets' and the printed accounts have their places too.
+        let in_all = u64::from(self.accounts).saturating_add(100).saturating_mul(u64::from(self.shards));
+        if self.accounts > LOAD_ACCOUNTS_MAX || in_all > u64::try_from(MAX_GENESIS_ACCOUNTS).unwrap_or(u64::MAX) {
+            let rule = format!("at most {LOAD_ACCOUNTS_MAX} a shard, and some {MAX_GENESIS_ACCOUNTS} in all");
+            return Err(Broken::new("accounts", self.accounts, rule));
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The shape of a development network and the genesis that follows from it.
 
+use crate::genesis::load_addresses;
 use crate::keys::{ReplicaSecrets, development_seed};
 use serde::{Deserialize, Serialize};
 use smt_types::crypto::SecretKey;
@@ -30,13 +31,23 @@ pub struct Shape {
     pub seed: u64,
     /// Length of an epoch, milliseconds.
     pub epoch_ms: u32,
+    /// Load accounts per shard, see [`load_account`](crate::genesis::load_account).
+    #[serde(default)]
+    pub accounts: u32,
+    /// Base units of each of those.
+    #[serde(default)]
+    pub balance: u64,
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { shards, replicas, seed, epoch_ms } = self;
+        let Shape { shards, replicas, seed, epoch_ms, accounts, balance } = self;
         let plural = if *shards == 1 { "shard" } else { "shards" };
-        write!(f, "{shards} {plural} × {replicas} replicas, seed {seed}, epochs of {epoch_ms} ms")
+        write!(f, "{shards} {plural} × {replicas} replicas, seed {seed}, epochs of {epoch_ms} ms")?;
+        if *accounts > 0 {
+            write!(f, ", {accounts} load accounts of {balance} base units a shard")?;
+        }
+        Ok(())
     }
 }
 
@@ -80,8 +91,11 @@ impl Shape {
     /// A network number of its own per seed and size, so that a payment for one development network is none for another.
     #[must_use]
     pub fn network(&self) -> NetworkId {
-        let digest =
-            hash::hash_of(Domain::DevelopmentSeed, &("network", self.shards, self.replicas, self.seed, self.epoch_ms));
+        let size = ("network", self.shards, self.replicas, self.seed, self.epoch_ms);
+        let digest = match self.accounts {
+            0 => hash::hash_of(Domain::DevelopmentSeed, &size),
+            accounts => hash::hash_of(Domain::DevelopmentSeed, &(size, accounts, self.balance)),
+        };
         let [a, b, c, d, ..] = digest.0;
         // The upper half of the range is for development networks.
         NetworkId(u32::from_le_bytes([a, b, c, d]) | 0x8000_0000)
@@ -127,6 +141,8 @@ impl Shape {
         let faucets: Vec<_> = nodes.iter().map(|node| self.faucet(*node).key.public().address()).collect();
         let mut accounts: Vec<_> = faucets.iter().map(|address| (*address, Amount(FAUCET_AMOUNT))).collect();
         accounts.extend(self.accounts().iter().map(|a| (a.key.public().address(), Amount(ACCOUNT_AMOUNT))));
+        let load = load_addresses(self.seed, self.level(), self.accounts, |_| {});
+        accounts.extend(load.into_iter().map(|address| (address, Amount(self.balance))));
         accounts.sort_unstable_by_key(|(address, _)| *address);
         Genesis {
             network: self.network(),
@@ -136,6 +152,27 @@ impl Shape {
             committees: Bounded::truncated(ShardAddress::all(self.level()).map(committee).collect()),
             accounts: Bounded::truncated(accounts),
             faucets: Bounded::truncated(faucets),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn load_accounts_make_another_network_and_are_funded() {
+        let kept: Shape = serde_json::from_str(r#"{"shards":3,"replicas":3,"seed":1,"epoch_ms":1000}"#).unwrap();
+        assert_eq!((kept.accounts, kept.balance), (0, 0));
+        let load = Shape { accounts: 4, balance: 77, ..kept };
+        assert_ne!(load.network(), kept.network());
+        assert_ne!(load.network(), Shape { balance: 78, ..load }.network());
+        let (before, after) = (kept.genesis(), load.genesis());
+        assert_eq!(after.accounts.len(), before.accounts.len() + 12);
+        for shard in ShardAddress::all(1) {
+            let address = crate::genesis::load_account(1, shard, 3).public().address();
+            assert!(after.accounts.iter().any(|entry| *entry == (address, Amount(77))), "{shard}");
         }
     }
 }

@@ -51,7 +51,7 @@ fn candidate(seed: u64, index: u32, attempt: u32) -> SecretKey {
 
 /// Addresses of the load accounts below `count` of all shards of `level`, on all cores; `progress` hears how many numbers
 /// are done.
-pub(super) fn addresses(seed: u64, level: u8, count: u32, mut progress: impl FnMut(u32)) -> Vec<Address> {
+pub(crate) fn addresses(seed: u64, level: u8, count: u32, mut progress: impl FnMut(u32)) -> Vec<Address> {
     let mut addresses = Vec::new();
     let mut done = 0u32;
     while done < count {

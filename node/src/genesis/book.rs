@@ -227,7 +227,7 @@ mod tests {
     use crate::keys::ReplicaSecrets;
 
     fn book() -> (AddressBook, Genesis) {
-        let shape = Shape { shards: 3, replicas: 3, seed: 1, epoch_ms: 500 };
+        let shape = Shape { shards: 3, replicas: 3, seed: 1, epoch_ms: 500, accounts: 0, balance: 0 };
         let mut port = 9000;
         let place = |node: NodeId| {
             port += 2;

@@ -54,9 +54,9 @@ pub struct GenesisCommand {
     /// The network's number, 1 to 2147483647; without --seed only, where it is drawn by lot otherwise.
     #[arg(long, value_name = "N", conflicts_with = "seed")]
     network_id: Option<u32>,
-    /// Address all replicas are reached at; edit network.toml for several machines.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    host: IpAddr,
+    /// Address all replicas are reached at, or one for each of them in order, shard by shard.
+    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',', default_value = "127.0.0.1")]
+    host: Vec<IpAddr>,
     /// First port: the n-th replica takes port P + 2n for peers and the one after it for JSON-RPC.
     #[arg(long, value_name = "P", default_value_t = 9400)]
     base_port: u16,
@@ -76,6 +76,12 @@ impl GenesisCommand {
             self.base_port > 0 && ports <= 65_536,
             "--base-port {}: {} replicas take two ports each, of 1 to 65535",
             self.base_port,
+            nodes.len()
+        );
+        ensure!(
+            [1, nodes.len()].contains(&self.host.len()),
+            "--host: {} addresses, there has to be one for all or one for each of the {} replicas",
+            self.host.len(),
             nodes.len()
         );
         let [genesis_file, network_file, keys] = [GENESIS_FILE, NETWORK_FILE, KEYS_DIR].map(|name| self.out.join(name));
@@ -145,10 +151,10 @@ impl GenesisCommand {
     fn book(&self, made: &Made) -> anyhow::Result<AddressBook> {
         let mut places = BTreeMap::new();
         let mut port = self.base_port;
-        for (node, member) in &made.members {
+        for ((node, member), host) in made.members.iter().zip(self.host.iter().cycle()) {
             let secrets = crate::keys::ReplicaSecrets::new(&member.seeds);
             let peer = secrets.peer_id().with_context(|| format!("making the identity of replica {node}"))?;
-            let at = |port| SocketAddr::new(self.host, port);
+            let at = |port| SocketAddr::new(*host, port);
             places.insert(*node, Place { peer, addr: at(port), rpc: at(port.saturating_add(1)) });
             port = port.saturating_add(2);
         }

@@ -17,11 +17,12 @@ pub mod cli;
 pub mod key_file;
 pub mod plan;
 
+pub(crate) use accounts::addresses as load_addresses;
 pub use accounts::{load_account, load_accounts};
 pub use book::AddressBook;
 pub use cli::GenesisCommand;
 pub use key_file::KeyFile;
-pub use plan::{Origin, Plan};
+pub use plan::{LOAD_ACCOUNTS_MAX, Origin, Plan};
 
 /// File of the genesis in the directory of a new network.
 pub const GENESIS_FILE: &str = "genesis.bin";

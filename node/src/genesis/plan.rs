@@ -94,7 +94,7 @@ impl Plan {
     fn shape(&self) -> Shape {
         // The seed counts only where there is one.
         let seed = if let Origin::Seed { seed, .. } = self.origin { seed } else { 0 };
-        Shape { shards: self.shards, replicas: self.replicas, seed, epoch_ms: self.epoch_ms }
+        Shape { shards: self.shards, replicas: self.replicas, seed, epoch_ms: self.epoch_ms, accounts: 0, balance: 0 }
     }
 
     /// All places, in shard order.

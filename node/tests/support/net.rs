@@ -370,7 +370,7 @@ impl Local {
     pub fn start(shards: u16, replicas: u8, epoch_ms: u32) -> Local {
         let begin = Instant::now();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
-        let shape = Shape { shards, replicas, seed: 7, epoch_ms };
+        let shape = Shape { shards, replicas, seed: 7, epoch_ms, accounts: 0, balance: 0 };
         let options = DevOptions { shape, rpc_port: 0, next_port: true, rpc: RpcConfig::default() };
         let state = StateDir::prepare(None, &shape, false).expect("a temporary directory can be made");
         let network = runtime.block_on(async {
