@@ -36,10 +36,10 @@ impl Queue {
 }
 
 /// Longest that a full queue may take to empty, microseconds.
-const WAIT_US: u64 = 500_000;
+const WAIT_US: u64 = 250_000;
 
 /// Payments that find room whatever the rate has been: a burst after a silence.
-const ROOM_MIN: usize = 2_048;
+const ROOM_MIN: usize = 1_024;
 
 /// Length of the windows in which a [`Rate`] counts, microseconds.
 const WINDOW_US: u64 = 100_000;
@@ -240,7 +240,7 @@ mod tests {
             pool.departures.count(n * 50);
         }
         let room = pool.room(MAX);
-        assert!((8_000..=10_000).contains(&room), "{room} is half a second's worth");
+        assert!((4_000..=5_000).contains(&room), "{room} is a quarter of a second's worth");
         // Ten a second, for a while.
         for n in 0..30 {
             pool.departures.count(2_000_000 + n * 100_000);
