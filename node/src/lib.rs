@@ -5,6 +5,7 @@
 //! | [`genesis`] | making a network: genesis file, address book, key files |
 //! | [`run`] | one replica of such a network |
 //! | [`dev`] | a whole local network in one process |
+//! | [`join`] | who is which replica, and how a node shows that |
 //! | [`member`] | what the two have in common: store, replica, swarm and endpoint as one |
 //! | [`replica`] | one running replica: the core's thread and what carries its effects out |
 //! | [`serve`] | who answers a client's request: the local replica or another shard's |
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod genesis;
+pub mod join;
 pub mod keys;
 pub mod member;
 mod process;

@@ -11,9 +11,9 @@ use std::{
 
 use futures::FutureExt;
 use libp2p::{
-    Multiaddr, StreamProtocol, Swarm, Transport, connection_limits,
-    core::upgrade::Version,
-    gossipsub, identify,
+    Multiaddr, PeerId, StreamProtocol, Swarm, connection_limits,
+    core::{Transport as _, muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
+    gossipsub,
     multiaddr::Protocol,
     noise, ping, request_response,
     swarm::{self, Executor, NetworkBehaviour},
@@ -24,6 +24,10 @@ use tokio::sync::Notify;
 use super::{
     codec::{Codec, Reading},
     config::{SpawnError, SwarmConfig, TOPICS_MAX},
+    door::{
+        gate::Gated,
+        upgrade::{Door, Hello},
+    },
     frames::{self, Parts},
     handle::Shared,
     inbox::Delivery,
@@ -41,11 +45,16 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) struct Behaviour {
     /// First: a connection it denies never reaches the others.
     pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+    /// Last: see the documentation of [`frames::Behaviour`].
+    pub(crate) talk: Gated<Talk>,
+}
+
+/// What members alone may say.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Talk {
     pub(crate) exchange: request_response::Behaviour<Codec>,
     pub(crate) gossip: Gossip,
-    pub(crate) identify: identify::Behaviour,
-    pub(crate) ping: ping::Behaviour,
-    /// Last: see its documentation.
     pub(crate) frames: frames::Behaviour,
 }
 
@@ -71,19 +80,7 @@ pub(crate) fn build(
     shared: &Arc<Shared>,
     delivery: &Delivery,
 ) -> Result<Swarm<Behaviour>, SpawnError> {
-    let refused = |what: &str, reason: String| SpawnError::Config { reason: format!("{what}: {reason}") };
-    let noise = noise::Config::new(&config.keypair).map_err(|e| refused("noise", e.to_string()))?;
     let streams = streams_max(config);
-    let mut mux = yamux::Config::default();
-    // Default 512: a peer may fill a window of 256 KiB on each of its streams before we read a byte of it.
-    mux.set_max_num_streams(streams.saturating_mul(2).saturating_add(16));
-    // Nagle's algorithm would hold a vote back for the acknowledgement of the one before it, up to 40 ms.
-    let transport = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(mux)
-        .timeout(HANDSHAKE_TIMEOUT)
-        .boxed();
     let settings = swarm::Config::with_executor(Watched(panicked))
         // Default 10 s: peers of a quiet network would hang up and dial again without end.
         .with_idle_connection_timeout(Duration::from_secs(24 * 3_600))
@@ -92,7 +89,34 @@ pub(crate) fn build(
         // A stream that offers one protocol names it with its first bytes and does not wait for the answer: one round trip less per question.
         .with_substream_upgrade_protocol_override(Version::V1Lazy);
     let peer = config.keypair.public().to_peer_id();
+    let transport = transport(config, streams, shared)?;
     Ok(Swarm::new(transport, behaviour(config, streams, shared, delivery)?, peer, settings))
+}
+
+/// TCP, Noise, the door, Yamux.
+pub(crate) fn transport(
+    config: &SwarmConfig,
+    streams: usize,
+    shared: &Arc<Shared>,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SpawnError> {
+    let noise =
+        noise::Config::new(&config.keypair).map_err(|e| SpawnError::Config { reason: format!("noise: {e}") })?;
+    let mut mux = yamux::Config::default();
+    // Default 512: a peer may fill a window of 256 KiB on each of its streams before we read a byte of it.
+    mux.set_max_num_streams(streams.saturating_mul(2).saturating_add(16));
+    let door = Arc::new(Door {
+        tag: config.network,
+        admission: Arc::clone(&config.admission),
+        shared: Arc::clone(shared),
+        mux,
+    });
+    // Nagle's algorithm would hold a vote back for the acknowledgement of the one before it, up to 40 ms.
+    Ok(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex_ext(move |peer, point| Hello::new(Arc::clone(&door), peer, point))
+        .timeout(HANDSHAKE_TIMEOUT)
+        .boxed())
 }
 
 /// Streams of questions per connection, both directions together.
@@ -109,8 +133,8 @@ fn behaviour(
 ) -> Result<Behaviour, SpawnError> {
     let reading = Reading::new(config.limits.reading_bytes_max);
     let name = |suffix: &str| {
-        StreamProtocol::try_from_owned(format!("{}/{suffix}", config.protocol))
-            .map_err(|e| SpawnError::Config { reason: format!("protocol `{}`: {e}", config.protocol) })
+        StreamProtocol::try_from_owned(format!("{}/{suffix}", config.network.prefix()))
+            .map_err(|e| SpawnError::Config { reason: format!("protocol `{suffix}`: {e}") })
     };
     let exchange = request_response::Behaviour::with_codec(
         Codec::new(reading.clone()),
@@ -123,34 +147,23 @@ fn behaviour(
         .with_interval(Duration::from_secs(15))
         // Longer than a machine busy proving leaves a task waiting: a false alarm costs a connection.
         .with_timeout(Duration::from_secs(20));
-    // The version is the network: a stranger from another one is told apart before anything else is said. Addresses are not announced, the
-    // address book is static; and with no cache there is nothing for a peer to fill.
-    let identify = identify::Config::new(config.protocol.clone(), config.keypair.public())
-        .with_agent_version(format!("smt-node/{}", env!("CARGO_PKG_VERSION")))
-        .with_cache_size(0)
-        .with_hide_listen_addrs(true);
+    let frames = frames::Behaviour::new(Parts {
+        protocol: name("frames")?,
+        shared: Arc::clone(shared),
+        delivery: delivery.clone(),
+        reading,
+    });
+    let strangers = config.limits.strangers_max;
+    let talk = Talk { exchange, gossip: gossip(config)?, frames };
+    let guests_max = usize::try_from(strangers).unwrap_or(usize::MAX);
+    // Who it is shows only after the hello; a whole development network may knock at once.
+    let limits =
+        connection_limits::ConnectionLimits::default().with_max_pending_incoming(Some(strangers.saturating_add(64)));
     Ok(Behaviour {
-        limits: connection_limits::Behaviour::new(stranger_limits(config.limits.strangers_max, 0)),
-        exchange,
-        gossip: gossip(config)?,
-        identify: identify::Behaviour::new(identify),
+        limits: connection_limits::Behaviour::new(limits),
         ping: ping::Behaviour::new(ping),
-        frames: frames::Behaviour::new(Parts {
-            protocol: name("frames")?,
-            shared: Arc::clone(shared),
-            delivery: delivery.clone(),
-            reading,
-        }),
+        talk: Gated::new(talk, Arc::clone(shared), guests_max),
     })
-}
-
-/// Peers of the address book pass these limits but are counted by them, so room for them is added.
-pub(crate) fn stranger_limits(strangers: u32, known: u32) -> connection_limits::ConnectionLimits {
-    connection_limits::ConnectionLimits::default()
-        // Who it is shows only after the handshake; a whole development network may knock at once.
-        .with_max_pending_incoming(Some(strangers.saturating_add(64)))
-        .with_max_established_incoming(Some(strangers.saturating_add(known.saturating_mul(2))))
-        .with_max_established_per_peer(Some(2))
 }
 
 fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
@@ -159,7 +172,7 @@ fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
     }
     let refused = |reason: String| SpawnError::Config { reason: format!("gossip: {reason}") };
     let settings = gossipsub::ConfigBuilder::default()
-        .protocol_id_prefix(format!("{}/gossip", config.protocol))
+        .protocol_id_prefix(format!("{}/gossip", config.network.prefix()))
         // Default 5 s: no mesh, and so no forwarding, in the first five seconds of a development network that should be up by then.
         .heartbeat_initial_delay(if config.loopback { Duration::from_millis(150) } else { HEARTBEAT })
         .heartbeat_interval(HEARTBEAT)

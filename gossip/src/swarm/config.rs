@@ -1,8 +1,10 @@
 //! What a swarm is told at its start, and the numbers it keeps to.
 
-use std::{collections::BTreeSet, fmt, io, net::IpAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, io, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, identity::Keypair, multiaddr::Protocol};
+
+use super::door::{Admission, NetworkTag};
 
 /// Most bytes of a request's body, and of a frame of one-way messages.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -22,9 +24,10 @@ pub struct SwarmConfig {
     pub keypair: Keypair,
     /// Where to listen, `/ip4/…/tcp/…`; port 0 lets the system choose.
     pub listen: Multiaddr,
-    /// Prefix of every protocol name: network, genesis and protocol version, e.g. `/smt/<network>/<genesis prefix>/1`. Two swarms with
-    /// different prefixes do not understand each other, so a node of another network can never feed us a byte of its own.
-    pub protocol: String,
+    /// What peers must be of too, or they are hung up on.
+    pub network: NetworkTag,
+    /// What we say of ourselves, and what peers are to us.
+    pub admission: Arc<dyn Admission>,
     /// All peers may sit on the loopback address (development networks): quick first heartbeat, short back-off, no co-location penalty there.
     pub loopback: bool,
     /// Further addresses that many honest peers share (a rack behind one NAT).
@@ -38,13 +41,14 @@ pub struct SwarmConfig {
 impl SwarmConfig {
     /// A swarm for one machine: loopback, port chosen by the system, default limits.
     ///
-    /// `protocol`: see [`Self::protocol`]. `topics`: see [`Self::topics`].
+    /// `topics`: see [`Self::topics`].
     #[must_use]
-    pub fn loopback(keypair: Keypair, protocol: &str, topics: &[&str]) -> Self {
+    pub fn loopback(keypair: Keypair, network: NetworkTag, admission: Arc<dyn Admission>, topics: &[&str]) -> Self {
         Self {
             keypair,
             listen: Multiaddr::from(IpAddr::from([127, 0, 0, 1])).with(Protocol::Tcp(0)),
-            protocol: protocol.to_owned(),
+            network,
+            admission,
             loopback: true,
             colocated: BTreeSet::new(),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
@@ -66,7 +70,7 @@ impl fmt::Debug for SwarmConfig {
         f.debug_struct("SwarmConfig")
             .field("peer", &self.keypair.public().to_peer_id())
             .field("listen", &self.listen)
-            .field("protocol", &self.protocol)
+            .field("network", &self.network)
             .field("loopback", &self.loopback)
             .field("topics", &self.topics)
             .finish_non_exhaustive()
@@ -94,7 +98,7 @@ pub struct Limits {
     pub inbox_bytes_max: usize,
     /// Bytes of bodies above 64 KiB being read at one time, over all peers.
     pub reading_bytes_max: usize,
-    /// Connections from peers that are not in the address book.
+    /// Connections from guests; and connections whose hello is not done, with 64 more of these.
     pub strangers_max: u32,
     /// First wait before dialling again; doubles up to [`Self::backoff_max`], each drawn between half and the whole.
     pub backoff_min: Duration,

@@ -17,7 +17,7 @@ use libp2p::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    behaviour::{self, Behaviour},
+    behaviour::Behaviour,
     codec::Request,
     config::SwarmConfig,
     event::RequestError,
@@ -67,8 +67,6 @@ struct Driver {
     pending: HashMap<OutboundRequestId, Question>,
     /// The `due` of every link, ordered.
     timers: BTreeSet<(Instant, PeerId)>,
-    /// Peers in the address book.
-    known: u32,
     /// Random numbers drawn so far.
     draws: u64,
     random: RandomState,
@@ -98,37 +96,48 @@ impl Driver {
         }
     }
 
-    /// The address book has new entries.
+    /// The address book has changed, or somebody was hung up on.
     fn on_wake(&mut self, swarm: &mut Swarm<Behaviour>) {
-        let added = std::mem::take(&mut self.shared.book().added);
+        let mut book = self.shared.book();
+        let (added, removed) = (std::mem::take(&mut book.added), std::mem::take(&mut book.removed));
+        drop(book);
         for peer in added {
-            self.admit(swarm, peer);
+            self.admit(peer);
+        }
+        for peer in removed {
+            self.dismiss(swarm, peer);
+        }
+        for (peer, refusal) in self.shared.lobby.refusals() {
+            self.on_refusal(peer, refusal);
         }
     }
 
-    /// A peer is in the address book: no limit holds it off, and it is dialled.
-    fn admit(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let limits = &mut swarm.behaviour_mut().limits;
-        if !limits.is_bypassed(&peer) {
-            limits.bypass_peer_id(&peer);
-            self.known = self.known.saturating_add(1);
-            let strangers = self.config.limits.strangers_max;
-            *limits.limits_mut() = behaviour::stranger_limits(strangers, self.known);
-        }
+    /// A peer is in the address book: it is dialled.
+    fn admit(&mut self, peer: PeerId) {
         if self.links.entry(peer).or_default().connections == 0 {
             self.schedule(peer, self.turn(peer));
         }
     }
 
+    /// A peer is no longer in the address book: its connections end, and with the last of them what is kept of it.
+    fn dismiss(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        if self.shared.book().peers.get(&peer).is_some_and(|entry| entry.addr.is_some()) {
+            // It has been added again meanwhile.
+            return;
+        }
+        if swarm.disconnect_peer_id(peer).is_err() {
+            self.forget(peer);
+        }
+    }
+
     /// After a restart: the whole address book.
-    fn readmit(&mut self, swarm: &mut Swarm<Behaviour>) {
+    fn readmit(&mut self) {
         let book = self.shared.book();
         let known = book.peers.iter().filter(|(_, peer)| peer.addr.is_some());
         let known: Vec<PeerId> = known.map(|(&id, _)| id).collect();
         drop(book);
-        self.known = 0;
         for peer in known {
-            self.admit(swarm, peer);
+            self.admit(peer);
         }
     }
 
@@ -155,7 +164,7 @@ impl Driver {
             Command::Request { peer, body, answer } => self.ask(swarm, peer, body, answer),
             Command::Publish { topic, body } => {
                 let topic = libp2p::gossipsub::TopicHash::from_raw(topic);
-                match swarm.behaviour_mut().gossip.publish(topic, body) {
+                match swarm.behaviour_mut().talk.inner.gossip.publish(topic, body) {
                     // A duplicate is on its way already, ours or another's.
                     Ok(_) | Err(libp2p::gossipsub::PublishError::Duplicate) => {}
                     Err(error) => {
@@ -183,7 +192,7 @@ impl Driver {
             Some(link) if link.questions >= self.config.limits.requests_per_peer_max => RequestError::Busy,
             Some(link) => {
                 link.questions = link.questions.saturating_add(1);
-                let id = swarm.behaviour_mut().exchange.send_request(&peer, Request::Out(body));
+                let id = swarm.behaviour_mut().talk.inner.exchange.send_request(&peer, Request::Out(body));
                 self.pending.insert(id, Question { peer, answer });
                 return;
             }
@@ -196,10 +205,10 @@ impl Driver {
         match answer {
             Answer::Reply(channel, body) => {
                 // Fails when the asker is gone: there is nobody to tell.
-                drop(swarm.behaviour_mut().exchange.send_response(channel, body));
+                drop(swarm.behaviour_mut().talk.inner.exchange.send_response(channel, body));
             }
             Answer::Verdict(id, verdict) => {
-                let known = swarm.behaviour_mut().gossip.report_message_validation_result(
+                let known = swarm.behaviour_mut().talk.inner.gossip.report_message_validation_result(
                     &id.message,
                     &id.source,
                     verdict.into(),

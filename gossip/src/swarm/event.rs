@@ -4,7 +4,7 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, gossipsub, request_response::ResponseChannel};
 use tokio::sync::mpsc;
 
-use super::{config::RESPONSE_BYTES_MAX, handle::Answer};
+use super::{config::RESPONSE_BYTES_MAX, door::Refusal, handle::Answer};
 
 /// Something arrived or changed.
 #[derive(Debug)]
@@ -37,18 +37,18 @@ pub enum SwarmEvent {
         /// What was published.
         body: Bytes,
     },
-    /// The first connection to a peer stands. Its messages may come a little before this.
+    /// The first connection to a member, or to a peer of the address book, stands. Its messages may come a little before this.
     Connected(PeerId),
-    /// The last connection to a peer is gone. Peers of the address book are dialled again.
+    /// The last such connection is gone. Peers of the address book are dialled again.
     Disconnected(PeerId),
     /// We listen here.
     Listening(Multiaddr),
-    /// A peer of another network, or of another protocol version, was hung up on.
-    WrongNetwork {
-        /// Who.
+    /// A peer was hung up on at the door. Of very many at once only some are told.
+    Refused {
+        /// Who; the connection proves it.
         peer: PeerId,
-        /// What it speaks (at most 128 characters); compare [`super::SwarmConfig::protocol`].
-        protocol: String,
+        /// Why.
+        refusal: Refusal,
     },
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
     config::{GOSSIP_BODY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, PeerAddr, REQUEST_BYTES_MAX},
+    door::Lobby,
     event::{GossipId, PublishError, RequestError, SendError, Verdict},
     frames::lane::Lane,
 };
@@ -54,6 +55,8 @@ pub struct Stats {
     pub gossip_ignored: u64,
     /// Gossip of ours that no peer took.
     pub gossip_unsent: u64,
+    /// Connections that ended at the door.
+    pub hellos_refused: u64,
     /// Times the swarm was built again after a panic.
     pub restarts: u64,
 }
@@ -68,6 +71,7 @@ pub(crate) struct Counters {
     pub(crate) inbound_refused: AtomicU64,
     pub(crate) gossip_ignored: AtomicU64,
     pub(crate) gossip_unsent: AtomicU64,
+    pub(crate) hellos_refused: AtomicU64,
     pub(crate) restarts: AtomicU64,
 }
 
@@ -142,6 +146,8 @@ pub(crate) struct Book {
     pub(crate) peers: HashMap<PeerId, Peer>,
     /// Peers to be dialled.
     pub(crate) added: Vec<PeerId>,
+    /// Peers to be hung up on.
+    pub(crate) removed: Vec<PeerId>,
 }
 
 #[derive(Debug)]
@@ -152,7 +158,8 @@ pub(crate) struct Shared {
     pub(crate) topics: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
-    /// The book has news.
+    pub(crate) lobby: Lobby,
+    /// The book or the lobby has news.
     pub(crate) wake: Notify,
     pub(crate) stop: Notify,
     book: Mutex<Book>,
@@ -166,6 +173,7 @@ impl Shared {
             topics,
             limits,
             counters: Counters::default(),
+            lobby: Lobby::default(),
             wake: Notify::new(),
             stop: Notify::new(),
             book: Mutex::new(Book::default()),
@@ -216,6 +224,17 @@ impl SwarmHandle {
         let peer = book.peers.entry(entry.peer).or_insert_with(|| Peer::new(&self.shared.limits));
         if peer.addr.replace(entry.addr.clone()) != Some(entry.addr) {
             book.added.push(entry.peer);
+            drop(book);
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Takes a peer out of the address book and hangs up on it.
+    pub fn remove_peer(&self, peer: PeerId) {
+        let mut book = self.shared.book();
+        if let Some(entry) = book.peers.get_mut(&peer) {
+            entry.addr = None;
+            book.removed.push(peer);
             drop(book);
             self.shared.wake.notify_one();
         }
@@ -328,6 +347,7 @@ impl SwarmHandle {
             inbound_refused: read(&counters.inbound_refused),
             gossip_ignored: read(&counters.gossip_ignored),
             gossip_unsent: read(&counters.gossip_unsent),
+            hellos_refused: read(&counters.hellos_refused),
             restarts: read(&counters.restarts),
         }
     }

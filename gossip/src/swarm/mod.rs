@@ -16,12 +16,15 @@
 //! no more, so that soon no more come; questions are refused and gossip dropped. Nothing is ever awaited inside a task but the next event, so
 //! a slow application cannot stop pings or answers.
 //!
+//! Before any of that a connection passes the [`door`]: peers of another network are hung up on, and only who proves to be a member is heard.
+//!
 //! A peer that makes libp2p panic costs the connections, not the task: the swarm is built again on the same port and the address book is
 //! dialled again.
 
 mod behaviour;
 mod codec;
 mod config;
+mod door;
 mod driver;
 mod event;
 mod frames;
@@ -37,6 +40,7 @@ pub use config::{
     GOSSIP_BODY_BYTES_MAX, Limits, MESSAGE_BYTES_MAX, PeerAddr, PeerAddrError, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
     SpawnError, SwarmConfig, TOPICS_MAX, keypair_from_seed,
 };
+pub use door::{Admission, Challenge, NONCE_BYTES, NetworkTag, PROOF_BYTES_MAX, Refusal, Standing};
 pub use driver::spawn;
 pub use event::{GossipId, PublishError, ReplyError, ReplySlot, RequestError, SendError, SwarmEvent, Verdict};
 pub use handle::{PeerStatus, Stats, SwarmHandle};

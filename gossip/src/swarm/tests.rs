@@ -7,7 +7,10 @@
     reason = "tests"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     behaviour::Behaviour,
@@ -15,7 +18,29 @@ use super::{
     *,
 };
 
-pub(super) const NETWORK: &str = "/smt/test/00000000/1";
+/// The network of all these swarms.
+pub(super) fn network() -> NetworkTag {
+    NetworkTag { version: 1, network: 7, genesis: [0xab; 32] }
+}
+
+/// Says what it was told to say, and takes who says `member` for one and who says nothing for a guest.
+#[derive(Debug)]
+pub(super) struct Word(pub(super) &'static str);
+
+impl Admission for Word {
+    fn introduce(&self, _: &Challenge) -> Vec<u8> {
+        self.0.as_bytes().to_vec()
+    }
+
+    fn judge(&self, _: &Challenge, proof: &[u8]) -> Result<Standing, String> {
+        match proof {
+            b"member" => Ok(Standing::Member),
+            b"" => Ok(Standing::Guest),
+            _ => Err("not the word".to_owned()),
+        }
+    }
+}
+
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Node {
@@ -25,7 +50,7 @@ pub(super) struct Node {
 
 pub(super) fn config(seed: u8, topics: &[&str]) -> SwarmConfig {
     let keypair = keypair_from_seed(&mut [seed; 32]).unwrap();
-    SwarmConfig::loopback(keypair, NETWORK, topics)
+    SwarmConfig::loopback(keypair, network(), Arc::new(Word("member")), topics)
 }
 
 pub(super) async fn start(config: SwarmConfig) -> Node {
@@ -66,6 +91,14 @@ impl Node {
     /// Does something to the swarm itself, within its task.
     pub(super) async fn swarm(&self, deed: impl FnOnce(&mut libp2p::Swarm<Behaviour>) + Send + 'static) {
         self.handle.commands.send(Command::Do(Deed(Box::new(deed)))).await.unwrap();
+    }
+
+    pub(super) async fn refusal(&mut self) -> (PeerId, Refusal) {
+        self.next("refusal", |event| match event {
+            SwarmEvent::Refused { peer, refusal } => Some((peer, refusal)),
+            _ => None,
+        })
+        .await
     }
 
     async fn gossip(&mut self) -> (String, GossipId, Bytes) {
@@ -305,20 +338,25 @@ async fn busy_port_is_a_typed_error() {
 
 #[tokio::test]
 async fn peer_of_another_network_is_hung_up_on() {
-    let mut other = config(2, &[]);
-    "/smt/other/11111111/1".clone_into(&mut other.protocol);
-    let (mut a, b) = (start(config(1, &[])).await, start(other).await);
-    a.handle.add_peer(b.entry());
-    a.handle.send(b.id(), Bytes::from_static(b"not for you")).unwrap();
-    let protocol = a
-        .next("refusal", |event| match event {
-            SwarmEvent::WrongNetwork { protocol, .. } => Some(protocol),
-            _ => None,
-        })
-        .await;
-    assert_eq!(protocol, "/smt/other/11111111/1");
-    until("hung up", || a.handle.connected().is_empty()).await;
-    assert_eq!(b.handle.stats().messages_received, 0);
+    let foreign = NetworkTag { genesis: [0xcd; 32], ..network() };
+    let newer = NetworkTag { version: 2, ..network() };
+    for (theirs, words) in [(foreign, ["abababab", "cdcdcdcd"]), (newer, ["protocol", "abababab"])] {
+        let mut other = config(2, &[]);
+        other.network = theirs;
+        let (mut a, mut b) = (start(config(1, &[])).await, start(other).await);
+        a.handle.add_peer(b.entry());
+        a.handle.send(b.id(), Bytes::from_static(b"not for you")).unwrap();
+        // Both are told, and what they are told names both.
+        let ids = [a.id(), b.id()];
+        for (node, other) in [(&mut a, ids[1]), (&mut b, ids[0])] {
+            let (peer, refusal) = node.refusal().await;
+            let text = refusal.to_string();
+            assert!(peer == other && words.iter().all(|word| text.contains(word)), "{text}");
+        }
+        assert!(a.handle.stats().hellos_refused > 0 && b.handle.stats().hellos_refused > 0);
+        assert!(a.handle.connected().is_empty() && b.handle.connected().is_empty());
+        assert_eq!(b.handle.stats().messages_received, 0);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::shape::{FAUCET_DEFAULT, FAUCET_MAX, Shape};
 use super::state::StateDir;
 use crate::clock::Clock;
+use crate::join::Places;
 use crate::keys::ReplicaSecrets;
 use crate::member::{Front, Member, MemberError, NetworkError, network_of, params, partners};
 use crate::replica::ReplicaHandle;
@@ -11,7 +12,7 @@ use crate::rpc::config::RpcConfig;
 use crate::rpc::server::{self, BindError, Listener};
 use crate::serve::{FaucetKey, NetworkView};
 use crate::store::{StoreContext, StoreError};
-use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId};
+use smt_gossip::swarm::{Multiaddr, PeerAddr};
 use smt_types::message::NodeId;
 use smt_types::{Digest, Genesis};
 use std::collections::BTreeMap;
@@ -81,7 +82,6 @@ struct Place {
 pub struct DevNetwork {
     shape: Shape,
     view: Arc<NetworkView>,
-    places: Arc<BTreeMap<PeerId, NodeId>>,
     context: StoreContext,
     state: StateDir,
     rpc: RpcConfig,
@@ -104,12 +104,11 @@ impl DevNetwork {
             let secrets = ReplicaSecrets::development(shape.seed, node);
             peers.insert(node, secrets.peer_id().map_err(|source| DevError::Identity(node, source))?);
         }
-        let places = Arc::new(peers.iter().map(|(node, peer)| (*peer, *node)).collect());
-        let view = Arc::new(NetworkView { genesis, genesis_hash, network, peers, clock });
+        let places = Arc::new(Places::new(peers));
+        let view = Arc::new(NetworkView { genesis, genesis_hash, network, places, clock });
         let mut dev = DevNetwork {
             shape,
             view,
-            places,
             context: StoreContext::new(CACHE_BYTES, WRITE_BUFFER_BYTES),
             state,
             rpc: options.rpc.clone(),
@@ -160,7 +159,7 @@ impl DevNetwork {
             params: params(self.shape.epoch_ms),
             listen,
             neighbours: Neighbours::loopback(),
-            places: self.places.clone(),
+            places: self.view.places.clone(),
             clock: self.view.clock,
         }
     }
@@ -203,8 +202,8 @@ impl DevNetwork {
     fn connect(&self, node: NodeId) {
         let Some(running) = self.members.get(&node).and_then(|member| member.running.as_ref()) else { return };
         for other in self.partners(node) {
-            let (Some(peer), Some(member)) = (self.view.peers.get(&other), self.members.get(&other)) else { continue };
-            running.replica().swarm().add_peer(PeerAddr { peer: *peer, addr: member.listen.clone() });
+            let (Some(peer), Some(member)) = (self.view.places.peer(other), self.members.get(&other)) else { continue };
+            running.replica().swarm().add_peer(PeerAddr { peer, addr: member.listen.clone() });
         }
     }
 

@@ -8,13 +8,13 @@ use super::handle::{Job, Question, Status};
 use super::hub::Hub;
 use super::verifier::{Replies, Room};
 use crate::clock::Clock;
+use crate::join::Places;
 use crate::store::{Durability, StoreError};
 use smt_consensus::{Effect, Effects, Event, Input, Replica};
-use smt_gossip::swarm::{Bytes, PeerId, SwarmHandle};
+use smt_gossip::swarm::{Bytes, SwarmHandle};
 use smt_ledger::ShardLedger;
 use smt_types::message::{Message, NodeId};
 use smt_types::{Canonical, Committee};
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Core {
     pub(crate) disk: Disk,
     pub(crate) jobs: Receiver<Job>,
     pub(crate) swarm: SwarmHandle,
-    pub(crate) peers: Arc<BTreeMap<NodeId, PeerId>>,
+    pub(crate) places: Arc<Places>,
     pub(crate) committee: Arc<Committee>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) clock: Clock,
@@ -163,8 +163,8 @@ impl Core {
     }
 
     fn send(&self, to: NodeId, body: Bytes) {
-        let Some(peer) = self.peers.get(&to) else { return };
-        if let Err(refused) = self.swarm.send(*peer, body) {
+        let Some(peer) = self.places.peer(to) else { return };
+        if let Err(refused) = self.swarm.send(peer, body) {
             debug!(node = %self.replica.me(), %to, %refused, "message not sent");
         }
     }

@@ -1,17 +1,22 @@
 //! From swarm events to verified inputs. Signatures are checked here, off the core's thread.
 
 use super::handle::{Job, ReplicaHandle};
+use crate::join::Places;
 use crate::serve::forward::Forwarded;
 use smt_consensus::verify::Refused;
-use smt_gossip::swarm::{EventReceiver, PeerId, SwarmEvent, Verdict};
+use smt_gossip::swarm::{EventReceiver, SwarmEvent, Verdict};
 use smt_types::message::{MAX_MESSAGE_BYTES, Message, NodeId};
 use smt_types::{Canonical, Digest, Epoch, ShardAddress};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 /// Headers remembered as seen, so that the same one is not checked twice.
 const SEEN_MAX: usize = 4096;
+
+/// Time between two lines of the log about peers that were hung up on.
+const REFUSALS_APART: Duration = Duration::from_secs(1);
 
 /// Payments from which a batch's check keeps a worker of the runtime so long that its other tasks move elsewhere.
 const MANY: usize = 64;
@@ -20,35 +25,39 @@ const MANY: usize = 64;
 pub(crate) type Answerer = Arc<dyn Fn(Forwarded) + Send + Sync>;
 
 /// Reads the swarm's events until it ends.
-pub(crate) async fn run(
-    handle: Arc<ReplicaHandle>,
-    mut events: EventReceiver,
-    places: Arc<BTreeMap<PeerId, NodeId>>,
-    answer: Answerer,
-) {
+pub(crate) async fn run(handle: Arc<ReplicaHandle>, mut events: EventReceiver, places: Arc<Places>, answer: Answerer) {
     let mut seen: BTreeSet<(Epoch, ShardAddress, Digest)> = BTreeSet::new();
+    let mut refused: Option<Instant> = None;
     while let Some(event) = events.recv().await {
         match event {
             SwarmEvent::Message { from, body } => {
-                let Some(place) = places.get(&from) else {
+                let Some(place) = places.node(&from) else {
                     debug!(%from, "message from a stranger dropped");
                     continue;
                 };
-                if let Some(message) = decode(*place, &body)
-                    && !take(&handle, *place, message).await
+                if let Some(message) = decode(place, &body)
+                    && !take(&handle, place, message).await
                 {
                     return;
                 }
             }
             SwarmEvent::Gossip { from, id, body, .. } => {
-                let verdict = gossip(&handle, places.get(&from).copied(), &body, &mut seen).await;
+                let verdict = gossip(&handle, places.node(&from), &body, &mut seen).await;
                 handle.swarm.report(id, verdict);
             }
             // Only replicas of the network may have requests answered on their behalf.
-            SwarmEvent::Request { from, body, reply } if places.contains_key(&from) => {
+            SwarmEvent::Request { from, body, reply } if places.node(&from).is_some() => {
                 answer(Forwarded { body, reply })
             }
-            SwarmEvent::WrongNetwork { peer, protocol } => warn!(%peer, %protocol, "peer speaks for another network"),
+            // Strangers can cause any number of these: one a while is news, the swarm counts them all.
+            SwarmEvent::Refused { peer, refusal }
+                if refused.is_none_or(|at: Instant| at.elapsed() >= REFUSALS_APART) =>
+            {
+                refused = Some(Instant::now());
+                warn!(%peer, %refusal, "hung up on a peer");
+            }
+            // A replica that came with a new identity: what its old one says does not count any more.
+            SwarmEvent::Connected(_) => places.displaced().into_iter().for_each(|peer| handle.swarm.remove_peer(peer)),
             // Connections come and go by themselves; who is connected is asked of the swarm when it matters.
             _ => {}
         }
@@ -95,7 +104,7 @@ async fn take(handle: &ReplicaHandle, from: NodeId, message: Message) -> bool {
             Ok(()) => {}
             Err(std::sync::mpsc::TrySendError::Full(back)) => {
                 job = Some(back);
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Err(std::sync::mpsc::TrySendError::Disconnected(_)) => return false,
         }

@@ -7,16 +7,17 @@ use super::hub::Hub;
 use super::ingress::{self, Answerer};
 use super::verifier::{Replies, Verifier};
 use crate::clock::Clock;
+use crate::join::{self, Doorkeeper, Places};
 use crate::keys::ReplicaSecrets;
 use crate::store::{Durability, Store, StoreContext, StoreError};
 use smt_consensus::replica::Voting;
 use smt_consensus::verify::Gate;
 use smt_consensus::{Config, Network, Params, Replica, archive};
-use smt_gossip::swarm::{Multiaddr, PeerId, SpawnError, SwarmConfig, keypair_from_seed};
+use smt_gossip::swarm::{Multiaddr, SpawnError, SwarmConfig, keypair_from_seed};
 use smt_ledger::ShardLedger;
 use smt_types::message::NodeId;
 use smt_types::{CachedChecker, Digest, Genesis};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -131,8 +132,8 @@ pub struct StartReplica {
     pub listen: Multiaddr,
     /// Addresses that several peers share.
     pub neighbours: Neighbours,
-    /// Everybody's place by peer id.
-    pub places: Arc<BTreeMap<PeerId, NodeId>>,
+    /// Which peer is which replica, as far as it is known.
+    pub places: Arc<Places>,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -212,11 +213,17 @@ pub async fn start(
     let node = from.node;
     let keypair =
         keypair_from_seed(&mut from.secrets.identity_seed()).map_err(|source| StartError::Swarm { node, source })?;
-    let prefix: String = from.genesis_hash.to_hex().chars().take(16).collect();
-    let protocol = format!("/smt/{}/{prefix}/1", from.network.id);
+    let doorkeeper = Doorkeeper::new(
+        node,
+        Box::new(from.secrets.clone()),
+        from.genesis_hash,
+        from.network.clone(),
+        from.places.clone(),
+    );
+    let network = join::tag(from.network.id, from.genesis_hash);
     let topics: Vec<String> = (0..=from.network.level).map(header_topic).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let mut config = SwarmConfig::loopback(keypair, &protocol, &topics);
+    let mut config = SwarmConfig::loopback(keypair, network, Arc::new(doorkeeper), &topics);
     config.listen = from.listen.clone();
     config.loopback = from.neighbours.loopback;
     config.colocated = from.neighbours.shared.clone();
@@ -251,13 +258,12 @@ pub async fn start(
         hub: hub.clone(),
         status: status.clone(),
     });
-    let peers = Arc::new(from.places.iter().map(|(peer, place)| (*place, *peer)).collect());
     let core = Core {
         replica,
         disk: Disk::new(store),
         jobs: queue,
         swarm,
-        peers,
+        places: from.places.clone(),
         committee,
         hub,
         clock: from.clock,

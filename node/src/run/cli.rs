@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, Layered};
 use crate::dev::shape::{FAUCET_DEFAULT, FAUCET_MAX};
 use crate::genesis::book::multiaddr;
+use crate::join::Places;
 use crate::member::{Front, Member, params, partners};
 use crate::process::{self, Interrupts};
 use crate::replica::start::{self, StartReplica};
@@ -144,11 +145,12 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<Membe
         Some(text) => text.parse().with_context(|| format!("listen is {text:?}"))?,
         None => multiaddr(place.addr),
     };
+    let places = Arc::new(Places::new(book.places.iter().map(|(node, place)| (*node, place.peer))));
     let view = Arc::new(NetworkView {
         genesis: Arc::new(genesis),
         genesis_hash,
         network: Arc::new(network),
-        peers: book.places.iter().map(|(node, place)| (*node, place.peer)).collect(),
+        places: places.clone(),
         clock,
     });
     let replica = StartReplica {
@@ -161,7 +163,7 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<Membe
         params: params(view.genesis.epoch_ms),
         listen,
         neighbours: book.neighbours(),
-        places: Arc::new(book.places.iter().map(|(node, place)| (place.peer, *node)).collect()),
+        places,
         clock,
     };
     let context = StoreContext::new(CACHE_BYTES, WRITE_BUFFER_BYTES);

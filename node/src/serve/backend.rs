@@ -189,7 +189,7 @@ impl Backend for NodeBackend {
         let view = &self.local.view;
         let status = self.local.handle.swarm().peers();
         let peers = status.iter().map(|peer| {
-            let place = view.peers.iter().find(|(_, id)| **id == peer.peer).map(|(place, _)| *place);
+            let place = view.places.node(&peer.peer);
             schema::Peer {
                 peer_id: peer.peer.to_string(),
                 connected: peer.connected,

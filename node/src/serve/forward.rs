@@ -64,12 +64,12 @@ impl Local {
         let started = Instant::now();
         for turn in 0..size {
             let replica = ReplicaIndex(self.handle.node().replica.0.wrapping_add(turn).checked_rem(size).unwrap_or(0));
-            let Some(peer) = self.view.peers.get(&NodeId { shard, replica }) else { continue };
-            if !connected.contains(peer) {
+            let Some(peer) = self.view.places.peer(NodeId { shard, replica }) else { continue };
+            if !connected.contains(&peer) {
                 continue;
             }
             loop {
-                match self.handle.swarm().request(*peer, body.clone(), patience.saturating_add(MARGIN)).await {
+                match self.handle.swarm().request(peer, body.clone(), patience.saturating_add(MARGIN)).await {
                     Ok(answer) => return decode(&answer),
                     // Many clients at one endpoint: wait for a turn, as long as the client would.
                     Err(RequestError::Busy) if started.elapsed() < patience => tokio::time::sleep(TURN).await,
@@ -99,10 +99,10 @@ impl Local {
         patience: Duration,
     ) -> Result<R, RpcError> {
         let unavailable = |why: String| RpcError::new(ErrorKind::ShardUnavailable, format!("replica {place}: {why}"));
-        let peer = self.view.peers.get(&place).filter(|peer| self.handle.swarm().connected().contains(peer));
+        let peer = self.view.places.peer(place).filter(|peer| self.handle.swarm().connected().contains(peer));
         let peer = peer.ok_or_else(|| unavailable("not connected".to_owned()))?;
         let body = encode(method, params)?;
-        let answer = self.handle.swarm().request(*peer, body, patience).await;
+        let answer = self.handle.swarm().request(peer, body, patience).await;
         decode(&answer.map_err(|error| unavailable(error.to_string()))?)
     }
 }

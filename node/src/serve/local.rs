@@ -5,6 +5,7 @@ use super::counters::Tally;
 use super::forward::Call;
 use super::receipts::Wanted;
 use crate::clock::Clock;
+use crate::join::Places;
 use crate::replica::ReplicaHandle;
 use crate::replica::disk::Committed;
 use crate::replica::handle::Refusal;
@@ -20,12 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use smt_consensus::verify::Submission;
 use smt_consensus::{Ledger as _, Network, archive};
-use smt_gossip::swarm::PeerId;
 use smt_types::address::Hrp;
 use smt_types::crypto::SecretKey;
 use smt_types::evidence::Evidence;
 use smt_types::header::CertifiedHeader;
-use smt_types::message::NodeId;
 use smt_types::{
     Address, Amount, Bounded, Canonical, Digest, Epoch, Genesis, Lamport, Payment, PaymentId, ReplicaIndex, Seq,
     SignedPayment, Slot,
@@ -42,8 +41,8 @@ pub struct NetworkView {
     pub genesis_hash: Digest,
     /// Committees and shape.
     pub network: Arc<Network>,
-    /// Peer ids by place.
-    pub peers: BTreeMap<NodeId, PeerId>,
+    /// Which peer is which replica.
+    pub places: Arc<Places>,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -116,7 +115,8 @@ impl Local {
     pub(crate) fn reachable(&self) -> usize {
         let me = self.handle.node();
         let connected = self.handle.swarm().connected();
-        let peers = self.view.peers.iter().filter(|(place, _)| place.shard == me.shard && **place != me);
+        let peers = self.view.places.all();
+        let peers = peers.iter().filter(|(place, _)| place.shard == me.shard && *place != me);
         peers.filter(|(_, peer)| connected.contains(peer)).count().saturating_add(1)
     }
 

@@ -148,7 +148,8 @@ impl Local {
     /// replicas of the shard.
     pub(crate) async fn receipts_here_or_near(&self, wanted: &[Wanted]) -> Vec<Result<Receipt, RpcError>> {
         let mut receipts = self.receipts(wanted).await;
-        for place in self.view.peers.keys().filter(|place| place.shard == self.handle.node().shard) {
+        let places = self.view.places.all();
+        for (place, _) in places.into_iter().filter(|(place, _)| place.shard == self.handle.node().shard) {
             let is_lacking = |receipt: &Result<Receipt, RpcError>| {
                 receipt.as_ref().is_err_and(|error| error.kind == ErrorKind::NotYet)
             };
@@ -159,7 +160,7 @@ impl Local {
             }
             for part in lacking.chunks(NEAR_MAX) {
                 let ids = part.iter().filter_map(|at| wanted.get(*at)).map(|wish| wish.id.into()).collect();
-                let asked = self.ask_replica(*place, RECEIPTS, &ByIds { ids }, NEAR_WAIT).await;
+                let asked = self.ask_replica(place, RECEIPTS, &ByIds { ids }, NEAR_WAIT).await;
                 let Ok(found) = asked as Result<Vec<Option<HexBytes>>, RpcError> else { break };
                 for (at, bytes) in part.iter().zip(found) {
                     let receipt = bytes.and_then(|bytes| Receipt::from_bytes(&bytes.0, MAX_RECEIPT_BYTES).ok());

@@ -1,25 +1,24 @@
 //! What libp2p reports, and what follows from it.
 
 use libp2p::{
-    PeerId, Swarm, gossipsub, identify, ping,
+    PeerId, Swarm, gossipsub, ping,
     request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
     swarm::SwarmEvent as Happened,
 };
 
 use super::super::{
-    behaviour::{Behaviour, BehaviourEvent},
+    behaviour::{Behaviour, BehaviourEvent, TalkEvent},
     codec::Request,
+    door::Refusal,
     event::{GossipId, ReplySlot, RequestError, SwarmEvent, Verdict},
     handle::{Peer, count},
 };
 use super::{Bytes, Driver, Question};
 
-/// Connections a known peer may hold, since the limits do not apply to it: both sides dialled at once, and one more that is dying.
+/// Connections a peer may hold: both sides dialled at once, and one more that is dying.
 const CONNECTIONS_PER_PEER_MAX: u32 = 3;
-/// Failures a peer of another network is charged with: it will not change its mind soon.
-const WRONG_NETWORK_FAILURES: u32 = 8;
-/// Characters of a foreign protocol name that are kept.
-const FOREIGN_NAME_MAX: usize = 128;
+/// Failures a peer is charged with that was hung up on at the door: it will not change its mind soon.
+const REFUSED_FAILURES: u32 = 8;
 
 impl From<Verdict> for gossipsub::MessageAcceptance {
     fn from(verdict: Verdict) -> Self {
@@ -34,22 +33,25 @@ impl From<Verdict> for gossipsub::MessageAcceptance {
 impl Driver {
     pub(super) fn on_swarm(&mut self, swarm: &mut Swarm<Behaviour>, happened: Happened<BehaviourEvent>) {
         match happened {
-            Happened::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(event),
-            Happened::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(swarm, event),
-            Happened::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Talk(TalkEvent::Exchange(event))) => self.on_exchange(event),
+            Happened::Behaviour(BehaviourEvent::Talk(TalkEvent::Gossip(event))) => self.on_gossip(swarm, event),
+            Happened::Behaviour(BehaviourEvent::Talk(TalkEvent::Frames(event))) => match event {},
             Happened::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(swarm, event),
-            Happened::Behaviour(BehaviourEvent::Frames(event)) => match event {},
             Happened::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     swarm.close_connection(connection_id);
                 }
-                self.on_connection(peer_id, num_established.get());
+                // Of guests that come to us the application is told nothing: it could be told by the thousand.
+                if swarm.behaviour().talk.is_member(connection_id) || self.links.contains_key(&peer_id) {
+                    self.on_connection(peer_id, num_established.get());
+                }
             }
             Happened::ConnectionClosed { peer_id, num_established, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
-                if let Some(link) = self.links.get_mut(&peer_id) {
-                    link.connections = num_established;
-                }
+                let Some(link) = self.links.get_mut(&peer_id) else {
+                    return;
+                };
+                link.connections = num_established;
                 if num_established == 0 {
                     self.on_disconnected(peer_id);
                     self.retry_or_forget(peer_id);
@@ -103,17 +105,27 @@ impl Driver {
 
     /// Known peers are dialled again; strangers leave nothing behind.
     fn retry_or_forget(&mut self, peer: PeerId) {
-        let mut book = self.shared.book();
-        let known = book.peers.get(&peer).is_some_and(|entry| entry.addr.is_some());
+        let known = self.shared.book().peers.get(&peer).is_some_and(|entry| entry.addr.is_some());
         if known {
-            drop(book);
             self.retry(peer);
         } else {
-            book.peers.remove(&peer);
-            drop(book);
-            self.unschedule(peer);
-            self.links.remove(&peer);
+            self.forget(peer);
         }
+    }
+
+    /// Drops what is kept of a peer without connections.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.shared.book().peers.remove(&peer);
+        self.unschedule(peer);
+        self.links.remove(&peer);
+    }
+
+    /// A peer was hung up on at the door.
+    pub(super) fn on_refusal(&mut self, peer: PeerId, refusal: Refusal) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.failures = link.failures.max(REFUSED_FAILURES);
+        }
+        self.notify(SwarmEvent::Refused { peer, refusal });
     }
 
     /// Changes of connections: never dropped for a slow application, except where peers come and go by the thousand meanwhile.
@@ -192,7 +204,11 @@ impl Driver {
                 if !self.inbox.is_clear() {
                     count(&self.shared.counters.gossip_ignored, 1);
                     let ignore = gossipsub::MessageAcceptance::Ignore;
-                    swarm.behaviour_mut().gossip.report_message_validation_result(&message_id, &from, ignore);
+                    swarm.behaviour_mut().talk.inner.gossip.report_message_validation_result(
+                        &message_id,
+                        &from,
+                        ignore,
+                    );
                     return;
                 }
                 let topic = message.topic.into_string();
@@ -216,24 +232,6 @@ impl Driver {
             gossipsub::Event::SlowPeer { peer_id, .. } => {
                 tracing::debug!(peer = %peer_id, "peer is slow to take gossip");
             }
-        }
-    }
-
-    fn on_identify(&mut self, swarm: &mut Swarm<Behaviour>, event: identify::Event) {
-        let identify::Event::Received { peer_id, info, .. } = event else {
-            return;
-        };
-        if info.protocol_version == self.config.protocol {
-            return;
-        }
-        let protocol: String = info.protocol_version.chars().take(FOREIGN_NAME_MAX).collect();
-        tracing::warn!(peer = %peer_id, %protocol, "peer of another network");
-        if let Some(link) = self.links.get_mut(&peer_id) {
-            link.failures = link.failures.max(WRONG_NETWORK_FAILURES);
-        }
-        self.notify(SwarmEvent::WrongNetwork { peer: peer_id, protocol });
-        if swarm.disconnect_peer_id(peer_id).is_err() {
-            tracing::debug!(peer = %peer_id, "gone already");
         }
     }
 

@@ -56,7 +56,6 @@ pub async fn spawn(mut config: SwarmConfig) -> Result<(SwarmHandle, EventReceive
         links: HashMap::new(),
         pending: HashMap::new(),
         timers: BTreeSet::new(),
-        known: 0,
         draws: 0,
         random: RandomState::new(),
         panicked,
@@ -95,7 +94,7 @@ async fn supervise(mut driver: Driver, mut swarm: Swarm<Behaviour>) {
                 }
             }
         };
-        driver.readmit(&mut swarm);
+        driver.readmit();
     }
 }
 

@@ -31,7 +31,7 @@ mod timer;
 pub(crate) mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use handler::Handler;
 

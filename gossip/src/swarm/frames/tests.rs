@@ -39,7 +39,7 @@ use super::{
     wire::{MESSAGES_MAX, PREFIX_BYTES, encode_message, seal},
 };
 
-mod raw;
+pub(in super::super) mod raw;
 
 use raw::{Raw, Receive};
 
@@ -54,7 +54,7 @@ fn number(body: &[u8]) -> u32 {
     u32::from_le_bytes(body[..4].try_into().unwrap())
 }
 
-fn frame(messages: &[&[u8]]) -> Vec<u8> {
+pub(in super::super) fn frame(messages: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![0; PREFIX_BYTES];
     assert!(messages.iter().all(|message| encode_message(&mut out, message)));
     assert!(seal(&mut out));

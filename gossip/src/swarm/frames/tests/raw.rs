@@ -11,15 +11,17 @@ use std::{
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, request_response as exchange,
-    swarm::SwarmEvent as Happened, tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, Swarm, request_response as exchange,
+    swarm::{self, SwarmEvent as Happened},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{
     super::{
-        config::{PeerAddr, keypair_from_seed},
-        tests::{LIMIT, NETWORK},
+        behaviour::transport,
+        config::{PeerAddr, SwarmConfig},
+        handle::Shared,
+        tests::{LIMIT, Word, config, network},
     },
     wire::{PREFIX_BYTES, decode_messages},
 };
@@ -111,7 +113,7 @@ impl exchange::Codec for Codec {
     }
 }
 
-pub(super) struct Raw {
+pub(in super::super::super) struct Raw {
     pub(super) id: PeerId,
     pub(super) entry: PeerAddr,
     scripts: mpsc::UnboundedSender<(Script, oneshot::Sender<Option<u32>>)>,
@@ -121,29 +123,31 @@ pub(super) struct Raw {
 impl Raw {
     /// Waits for others; each of their streams is ended in the next of the ways of [`Receive`].
     pub(super) async fn listen(seed: u8) -> Self {
-        Self::start(seed, None).await
+        Self::start(config(seed, &[]), None).await
     }
 
     /// Connects to a node.
-    pub(super) async fn dial(seed: u8, to: &PeerAddr) -> Self {
-        Self::start(seed, Some(to)).await
+    pub(in super::super::super) async fn dial(seed: u8, to: &PeerAddr) -> Self {
+        Self::start(config(seed, &[]), Some(to)).await
     }
 
-    async fn start(seed: u8, to: Option<&PeerAddr>) -> Self {
+    /// Connects to a node, to be its guest.
+    pub(in super::super::super) async fn visit(seed: u8, to: &PeerAddr) -> Self {
+        let admission = Arc::new(Word(""));
+        Self::start(SwarmConfig { admission, ..config(seed, &[]) }, Some(to)).await
+    }
+
+    async fn start(config: SwarmConfig, to: Option<&PeerAddr>) -> Self {
         let (tell, frames) = mpsc::unbounded_channel();
         let codec = Codec { streams: Arc::default(), frames: tell };
-        let protocol = StreamProtocol::try_from_owned(format!("{NETWORK}/frames")).unwrap();
+        let protocol = StreamProtocol::try_from_owned(format!("{}/frames", network().prefix())).unwrap();
         let settings = exchange::Config::default().with_max_concurrent_streams(1_000);
         let behaviour = exchange::Behaviour::with_codec(codec, [(protocol, exchange::ProtocolSupport::Full)], settings);
-        let mut swarm = SwarmBuilder::with_existing_identity(keypair_from_seed(&mut [seed; 32]).unwrap())
-            .with_tokio()
-            .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux::Config::default)
-            .unwrap()
-            .with_behaviour(|_| behaviour)
-            .unwrap()
-            .with_swarm_config(|config| config.with_idle_connection_timeout(LIMIT))
-            .build();
-        let id = *swarm.local_peer_id();
+        let id = config.keypair.public().to_peer_id();
+        let shared = Arc::new(Shared::new(id, Vec::new(), config.limits.clone()));
+        let transport = transport(&config, 1_000, &shared).unwrap();
+        let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(LIMIT);
+        let mut swarm = Swarm::new(transport, behaviour, id, settings);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let addr: Multiaddr = loop {
             if let Happened::NewListenAddr { address, .. } = swarm.select_next_some().await {
@@ -160,14 +164,14 @@ impl Raw {
     }
 
     /// Writes the bytes on a stream of their own and ends it; the acknowledgement, if one comes before the stream's end.
-    pub(super) async fn write(&self, bytes: &[u8]) -> Option<u32> {
+    pub(in super::super::super) async fn write(&self, bytes: &[u8]) -> Option<u32> {
         let (tell, told) = oneshot::channel();
         self.scripts.send((Script { bytes: bytes.to_vec(), leave: false }, tell)).unwrap();
         tokio::time::timeout(LIMIT, told).await.expect("an end").unwrap()
     }
 
     /// Writes the bytes on a stream of their own and leaves it open.
-    pub(super) fn leave(&self, bytes: &[u8]) {
+    pub(in super::super::super) fn leave(&self, bytes: &[u8]) {
         self.scripts.send((Script { bytes: bytes.to_vec(), leave: true }, oneshot::channel().0)).unwrap();
     }
 
