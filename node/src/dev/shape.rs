@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(after.accounts.len(), before.accounts.len() + 12);
         for shard in ShardAddress::all(1) {
             let address = crate::genesis::load_account(1, shard, 3).public().address();
-            assert!(after.accounts.iter().any(|entry| *entry == (address, Amount(77))), "{shard}");
+            assert!(after.accounts.contains(&(address, Amount(77))), "{shard}");
         }
     }
 }
