@@ -71,6 +71,12 @@ impl ReplicaSecrets {
         ReplicaSecrets::new(&ReplicaSeeds::development(seed, node))
     }
 
+    /// The same with another identity.
+    #[must_use]
+    pub fn with_identity(self, identity: Zeroizing<[u8; 32]>) -> ReplicaSecrets {
+        ReplicaSecrets { identity, ..self }
+    }
+
     /// The public half, with proof of possession.
     #[must_use]
     pub fn public(&self) -> ReplicaKeys {

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use smt_node::config::{ConfigError, Layered, Settings};
 use smt_node::dev::DevCommand;
 use smt_node::genesis::GenesisCommand;
+use smt_node::join::InitCommand;
 use smt_node::run::RunCommand;
 use smt_node::wallet::{ReceiptCommand, WalletCommand};
 use std::io::IsTerminal;
@@ -27,6 +28,8 @@ enum Command {
     Dev(DevCommand),
     /// Make a network of separate processes.
     Genesis(GenesisCommand),
+    /// Make a state directory with an identity of its own.
+    Init(InitCommand),
     /// Run one replica of such a network.
     Run(RunCommand),
     /// Keys, payments and receipts.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
             with_settings(dev.settings(log), |settings| settings.log.clone(), |layered| dev.run(layered))
         }
         Command::Genesis(genesis) => with_logging(log, || ended(genesis.run().map(|()| ExitCode::SUCCESS))),
+        Command::Init(init) => with_logging(log, || ended(init.run().map(|()| ExitCode::SUCCESS))),
         Command::Run(run) => {
             with_settings(run.settings(log), |settings| settings.log.clone(), |layered| run.run(layered))
         }

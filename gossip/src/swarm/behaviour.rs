@@ -1,7 +1,7 @@
 //! libp2p put together, with the reason for every setting that differs from the default.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     panic::AssertUnwindSafe,
     pin::Pin,
@@ -207,7 +207,7 @@ fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
     };
     let mut gossip = Gossip::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, settings, filter)
         .map_err(|e| refused(e.to_owned()))?;
-    gossip.with_peer_score(scores(config, &topics), gossipsub::PeerScoreThresholds::default()).map_err(refused)?;
+    gossip.with_peer_score(scores(&topics), gossipsub::PeerScoreThresholds::default()).map_err(refused)?;
     for topic in &topics {
         gossip.subscribe(topic).map_err(|e| refused(format!("topic {topic}: {e}")))?;
     }
@@ -215,7 +215,7 @@ fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {
 }
 
 /// Scoring for few messages from known peers: only what an honest peer never does costs.
-fn scores(config: &SwarmConfig, topics: &[gossipsub::IdentTopic]) -> gossipsub::PeerScoreParams {
+fn scores(topics: &[gossipsub::IdentTopic]) -> gossipsub::PeerScoreParams {
     let topic = gossipsub::TopicScoreParams {
         topic_weight: 1.0,
         // Up to 3 points after five minutes, 20 for bringing news first: never enough to outweigh two invalid messages.
@@ -236,9 +236,9 @@ fn scores(config: &SwarmConfig, topics: &[gossipsub::IdentTopic]) -> gossipsub::
     gossipsub::PeerScoreParams {
         topics: topics.iter().map(|name| (name.hash(), topic.clone())).collect::<HashMap<_, _>>(),
         topic_score_cap: 50.0,
-        // More than 10 peers on one address cost −5 · surplus²: with 15 neighbours on 127.0.0.1 everybody is below the graylist threshold and
-        // a development network falls silent.
-        ip_colocation_factor_whitelist: config.shared_addresses().collect::<HashSet<_>>(),
+        // Default −5 · surplus² for more than 10 peers on one address: meant against one attacker with many names, which the door keeps out.
+        // With 15 replicas on one machine everybody would be below the graylist threshold.
+        ip_colocation_factor_weight: 0.0,
         // Broken promises happen to honest peers on a busy machine; only a habit counts.
         behaviour_penalty_threshold: 6.0,
         ..gossipsub::PeerScoreParams::default()

@@ -1,6 +1,6 @@
 //! What a swarm is told at its start, and the numbers it keeps to.
 
-use std::{collections::BTreeSet, fmt, io, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use libp2p::{Multiaddr, PeerId, identity::Keypair, multiaddr::Protocol};
 
@@ -28,10 +28,8 @@ pub struct SwarmConfig {
     pub network: NetworkTag,
     /// What we say of ourselves, and what peers are to us.
     pub admission: Arc<dyn Admission>,
-    /// All peers may sit on the loopback address (development networks): quick first heartbeat, short back-off, no co-location penalty there.
+    /// All peers may sit on the loopback address (development networks): quick first heartbeat.
     pub loopback: bool,
-    /// Further addresses that many honest peers share (a rack behind one NAT).
-    pub colocated: BTreeSet<IpAddr>,
     /// Gossip topics to subscribe to, at most [`TOPICS_MAX`]. Topics outside this list are neither heard nor published.
     pub topics: Vec<String>,
     /// Bounds.
@@ -50,17 +48,9 @@ impl SwarmConfig {
             network,
             admission,
             loopback: true,
-            colocated: BTreeSet::new(),
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
             limits: Limits::default(),
         }
-    }
-
-    /// Addresses on which many peers are no sign of an attack.
-    pub(crate) fn shared_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-        let loopback = loopback.into_iter().filter(|_| self.loopback);
-        loopback.chain(self.colocated.iter().copied())
     }
 }
 

@@ -121,7 +121,7 @@ impl Driver {
 
     /// A peer is no longer in the address book: its connections end, and with the last of them what is kept of it.
     fn dismiss(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        if self.shared.book().peers.get(&peer).is_some_and(|entry| entry.addr.is_some()) {
+        if self.shared.book().peers.get(&peer).is_some_and(|entry| !entry.addrs.is_empty()) {
             // It has been added again meanwhile.
             return;
         }
@@ -133,7 +133,7 @@ impl Driver {
     /// After a restart: the whole address book.
     fn readmit(&mut self) {
         let book = self.shared.book();
-        let known = book.peers.iter().filter(|(_, peer)| peer.addr.is_some());
+        let known = book.peers.iter().filter(|(_, peer)| !peer.addrs.is_empty());
         let known: Vec<PeerId> = known.map(|(&id, _)| id).collect();
         drop(book);
         for peer in known {
@@ -238,13 +238,13 @@ impl Driver {
     }
 
     fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let addr = self.shared.book().peers.get(&peer).and_then(|entry| entry.addr.clone());
-        let Some(addr) = addr else {
+        let addrs = self.shared.book().peers.get(&peer).map(|entry| entry.addrs.clone()).unwrap_or_default();
+        if addrs.is_empty() {
             return;
-        };
+        }
         let options = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(vec![addr])
+            .addresses(addrs)
             // Dialling from the listening port, libp2p's default, helps against NATs; among fixed addresses it only makes a connection dialled
             // again collide with the remains of the last one.
             .allocate_new_port()

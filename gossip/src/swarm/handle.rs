@@ -25,7 +25,7 @@ use super::{
 pub struct PeerStatus {
     /// Who.
     pub peer: PeerId,
-    /// Where, if it is in the address book.
+    /// Where, if it is in the address book; the first place of several.
     pub addr: Option<Multiaddr>,
     /// Whether a connection stands.
     pub connected: bool,
@@ -121,7 +121,8 @@ pub(crate) enum Answer {
 /// One peer as both sides see it.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) addr: Option<Multiaddr>,
+    /// Where it is dialled; none for a peer that is not in the address book.
+    pub(crate) addrs: Vec<Multiaddr>,
     pub(crate) connected: bool,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) topics: BTreeSet<String>,
@@ -131,7 +132,7 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            addr: None,
+            addrs: Vec::new(),
             connected: false,
             round_trip: None,
             topics: BTreeSet::new(),
@@ -217,13 +218,19 @@ impl SwarmHandle {
 
     /// Puts a peer into the address book (or gives it another address), dials it and keeps it connected. Our own id is ignored.
     pub fn add_peer(&self, entry: PeerAddr) {
-        if entry.peer == self.shared.local {
+        self.set_peer(entry.peer, vec![entry.addr]);
+    }
+
+    /// The same for a peer that may be found at several addresses: all are dialled at once, and the first that answers counts.
+    pub fn set_peer(&self, peer: PeerId, addrs: Vec<Multiaddr>) {
+        if peer == self.shared.local || addrs.is_empty() {
             return;
         }
         let mut book = self.shared.book();
-        let peer = book.peers.entry(entry.peer).or_insert_with(|| Peer::new(&self.shared.limits));
-        if peer.addr.replace(entry.addr.clone()) != Some(entry.addr) {
-            book.added.push(entry.peer);
+        let entry = book.peers.entry(peer).or_insert_with(|| Peer::new(&self.shared.limits));
+        if entry.addrs != addrs {
+            entry.addrs = addrs;
+            book.added.push(peer);
             drop(book);
             self.shared.wake.notify_one();
         }
@@ -233,7 +240,7 @@ impl SwarmHandle {
     pub fn remove_peer(&self, peer: PeerId) {
         let mut book = self.shared.book();
         if let Some(entry) = book.peers.get_mut(&peer) {
-            entry.addr = None;
+            entry.addrs.clear();
             book.removed.push(peer);
             drop(book);
             self.shared.wake.notify_one();
@@ -314,7 +321,7 @@ impl SwarmHandle {
             .iter()
             .map(|(&id, peer)| PeerStatus {
                 peer: id,
-                addr: peer.addr.clone(),
+                addr: peer.addrs.first().cloned(),
                 connected: peer.connected,
                 round_trip: peer.round_trip,
                 waiting: peer.lane.waiting(),

@@ -3,11 +3,11 @@
 use super::shape::{FAUCET_DEFAULT, FAUCET_MAX, Shape};
 use super::state::StateDir;
 use crate::clock::Clock;
-use crate::join::Places;
+use crate::join::{Places, Records};
 use crate::keys::ReplicaSecrets;
 use crate::member::{Front, Member, MemberError, NetworkError, network_of, params, partners};
 use crate::replica::ReplicaHandle;
-use crate::replica::start::{self, Neighbours, Opened, StartError, StartReplica};
+use crate::replica::start::{self, Opened, StartError, StartReplica};
 use crate::rpc::config::RpcConfig;
 use crate::rpc::server::{self, BindError, Listener};
 use crate::serve::{FaucetKey, NetworkView};
@@ -105,7 +105,9 @@ impl DevNetwork {
             peers.insert(node, secrets.peer_id().map_err(|source| DevError::Identity(node, source))?);
         }
         let places = Arc::new(Places::new(peers));
-        let view = Arc::new(NetworkView { genesis, genesis_hash, network, places, clock });
+        // Replicas of one process are told where the others are.
+        let records = Arc::new(Records::new(genesis_hash, network.clone(), true));
+        let view = Arc::new(NetworkView { genesis, genesis_hash, network, places, records, clock });
         let mut dev = DevNetwork {
             shape,
             view,
@@ -158,7 +160,7 @@ impl DevNetwork {
             genesis_hash: self.view.genesis_hash,
             params: params(self.shape.epoch_ms),
             listen,
-            neighbours: Neighbours::loopback(),
+            loopback: true,
             places: self.view.places.clone(),
             clock: self.view.clock,
         }

@@ -3,7 +3,6 @@
 //! It names no secrets and decides nothing: a peer is believed for the identity it proves, a record for its signature, and
 //! both go back to the genesis. The book only says where to knock. One entry a replica, and every replica has one.
 
-use crate::replica::start::Neighbours;
 use serde::{Deserialize, Serialize};
 use smt_gossip::swarm::{Multiaddr, PeerAddr, PeerId};
 use smt_types::message::NodeId;
@@ -191,13 +190,10 @@ impl AddressBook {
         self.places.keys().copied().collect()
     }
 
-    /// Addresses that several replicas share.
+    /// Whether somebody is on a loopback address.
     #[must_use]
-    pub fn neighbours(&self) -> Neighbours {
-        let mut seen = BTreeSet::new();
-        let addresses = || self.places.values().map(|place| place.addr.ip());
-        let shared: BTreeSet<IpAddr> = addresses().filter(|ip| !seen.insert(*ip)).collect();
-        Neighbours { loopback: addresses().any(|ip| ip.is_loopback()), shared }
+    pub fn loopback(&self) -> bool {
+        self.places.values().any(|place| place.addr.ip().is_loopback())
     }
 }
 
@@ -251,9 +247,7 @@ mod tests {
         let (book, genesis) = book();
         assert_eq!(read(&book.to_toml()).unwrap(), book);
         book.check(&genesis).unwrap();
-        let neighbours = book.neighbours();
-        assert!(neighbours.loopback);
-        assert_eq!(neighbours.shared.len(), 1);
+        assert!(book.loopback());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::disk::Disk;
 use super::hub::Hub;
 use super::verifier::{Checked, Verifier};
+use crate::join::Contact;
 use crate::store::Store;
 use smt_consensus::verify::{Gate, Submission};
 use smt_consensus::{Reject, Replica, Stage, Verified};
@@ -14,7 +15,7 @@ use smt_types::message::{Message, NodeId};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 /// The answer to a submitted payment: how far it has come, or why it is not taken.
 pub type Admitted = Result<Stage, Refusal>;
@@ -75,6 +76,7 @@ pub struct ReplicaHandle {
     pub(crate) verifier: Verifier,
     pub(crate) hub: Arc<Hub>,
     pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) contacts: broadcast::Sender<Contact>,
 }
 
 /// The replica's thread has ended or has too much to do.
@@ -105,6 +107,12 @@ impl ReplicaHandle {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Who is met and who is hung up on from now on; a reader that is far behind misses some.
+    #[must_use]
+    pub fn contacts(&self) -> broadcast::Receiver<Contact> {
+        self.contacts.subscribe()
     }
 
     /// Its place in the network.

@@ -1,7 +1,7 @@
 //! From swarm events to verified inputs. Signatures are checked here, off the core's thread.
 
 use super::handle::{Job, ReplicaHandle};
-use crate::join::Places;
+use crate::join::{Contact, Places};
 use crate::serve::forward::Forwarded;
 use smt_consensus::verify::Refused;
 use smt_gossip::swarm::{EventReceiver, SwarmEvent, Verdict};
@@ -49,15 +49,21 @@ pub(crate) async fn run(handle: Arc<ReplicaHandle>, mut events: EventReceiver, p
             SwarmEvent::Request { from, body, reply } if places.node(&from).is_some() => {
                 answer(Forwarded { body, reply })
             }
-            // Strangers can cause any number of these: one a while is news, the swarm counts them all.
-            SwarmEvent::Refused { peer, refusal }
-                if refused.is_none_or(|at: Instant| at.elapsed() >= REFUSALS_APART) =>
-            {
-                refused = Some(Instant::now());
-                warn!(%peer, %refusal, "hung up on a peer");
+            SwarmEvent::Refused { peer, refusal } => {
+                // Strangers can cause any number of these: one a while is news, the swarm counts them all.
+                let quiet = refused.is_some_and(|at: Instant| at.elapsed() < REFUSALS_APART);
+                refused = refused.filter(|_| quiet).or_else(|| Some(Instant::now()));
+                if !quiet {
+                    warn!(%peer, %refusal, "hung up on a peer");
+                }
+                // Nobody need be listening.
+                drop(handle.contacts.send(Contact::Refused(peer, refusal)));
             }
             // A replica that came with a new identity: what its old one says does not count any more.
-            SwarmEvent::Connected(_) => places.displaced().into_iter().for_each(|peer| handle.swarm.remove_peer(peer)),
+            SwarmEvent::Connected(peer) => {
+                places.displaced().into_iter().for_each(|peer| handle.swarm.remove_peer(peer));
+                drop(handle.contacts.send(Contact::Met(peer)));
+            }
             // Connections come and go by themselves; who is connected is asked of the swarm when it matters.
             _ => {}
         }

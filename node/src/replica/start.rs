@@ -17,8 +17,6 @@ use smt_gossip::swarm::{Multiaddr, SpawnError, SwarmConfig, keypair_from_seed};
 use smt_ledger::ShardLedger;
 use smt_types::message::NodeId;
 use smt_types::{CachedChecker, Digest, Genesis};
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -27,6 +25,9 @@ use std::time::Duration;
 
 /// Inputs that may wait for the core.
 const JOBS_MAX: usize = 1024;
+
+/// News of the door that wait for a reader.
+const CONTACTS_MAX: usize = 256;
 
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,23 +96,6 @@ const FORWARDED_PER_PEER_MAX: usize = 64;
 /// Longest forwarded request: the longest a client may wait, and a margin.
 const FORWARDED_PATIENCE: Duration = Duration::from_secs(70);
 
-/// Addresses on which many peers are no sign of an attack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Neighbours {
-    /// Peers sit on this machine's loopback address.
-    pub loopback: bool,
-    /// Other addresses that several replicas share.
-    pub shared: BTreeSet<IpAddr>,
-}
-
-impl Neighbours {
-    /// A network on one machine.
-    #[must_use]
-    pub fn loopback() -> Neighbours {
-        Neighbours { loopback: true, shared: BTreeSet::new() }
-    }
-}
-
 /// What a replica is started from.
 pub struct StartReplica {
     /// Its place.
@@ -130,8 +114,8 @@ pub struct StartReplica {
     pub params: Params,
     /// Where to listen for peers.
     pub listen: Multiaddr,
-    /// Addresses that several peers share.
-    pub neighbours: Neighbours,
+    /// Peers may sit on this machine's loopback address.
+    pub loopback: bool,
     /// Which peer is which replica, as far as it is known.
     pub places: Arc<Places>,
     /// The process's clock.
@@ -225,8 +209,7 @@ pub async fn start(
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut config = SwarmConfig::loopback(keypair, network, Arc::new(doorkeeper), &topics);
     config.listen = from.listen.clone();
-    config.loopback = from.neighbours.loopback;
-    config.colocated = from.neighbours.shared.clone();
+    config.loopback = from.loopback;
     // Forwarded submissions wait for a stage, as long as a client may: many at a time, and longer than any of them.
     config.limits.requests_per_peer_max = FORWARDED_PER_PEER_MAX;
     config.limits.stream_timeout = FORWARDED_PATIENCE;
@@ -257,6 +240,7 @@ pub async fn start(
         verifier,
         hub: hub.clone(),
         status: status.clone(),
+        contacts: tokio::sync::broadcast::channel(CONTACTS_MAX).0,
     });
     let core = Core {
         replica,

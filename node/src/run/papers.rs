@@ -3,6 +3,7 @@
 
 use crate::genesis::book::{AddressBook, BookError, Place};
 use crate::genesis::key_file::{KeyFile, KeyFileError};
+use crate::join::identity::{self, Identity, IdentityError};
 use crate::keys::ReplicaSecrets;
 use crate::member::{NetworkError, network_of};
 use crate::wallet::durable;
@@ -88,10 +89,10 @@ pub enum PapersError {
         /// The place.
         node: NodeId,
     },
-    /// The identity is not the one peers expect.
+    /// The identity, of the key file or of the state directory, is not the one peers expect.
     #[error("{} makes peer id {found}, {} has {wanted} for replica {node}", keys.display(), book.display())]
     OtherPeer {
-        /// The key file.
+        /// Where the identity comes from.
         keys: PathBuf,
         /// Its peer id.
         found: String,
@@ -110,6 +111,9 @@ pub enum PapersError {
         /// The genesis file.
         genesis: PathBuf,
     },
+    /// The identity kept in the state directory.
+    #[error(transparent)]
+    OwnIdentity(#[from] IdentityError),
     /// The identity key is refused.
     #[error("making the identity of replica {0}")]
     Identity(NodeId, #[source] SpawnError),
@@ -123,12 +127,12 @@ pub struct Papers {
     pub genesis_hash: Digest,
     /// The network it makes.
     pub network: Network,
-    /// Who is where.
-    pub book: AddressBook,
+    /// Who is where, if there is an address book.
+    pub book: Option<AddressBook>,
     /// The replica's place in the network.
     pub node: NodeId,
     /// Its place in the address book.
-    pub place: Place,
+    pub place: Option<Place>,
     /// Its secrets.
     pub secrets: ReplicaSecrets,
     /// Its faucet account's key, if the genesis has such a faucet.
@@ -136,32 +140,42 @@ pub struct Papers {
 }
 
 impl Papers {
-    /// Reads the three files and checks them against each other. Cost: see [`network_of`].
+    /// Reads the files and checks them against each other. The identity is the one kept in `state`, or else the key file's.
+    /// Cost: see [`network_of`].
     ///
     /// # Errors
     /// [`PapersError`].
-    pub fn read(genesis_file: &Path, book_file: &Path, key_file: &Path) -> Result<Papers, PapersError> {
+    pub fn read(
+        genesis_file: &Path,
+        book_file: Option<&Path>,
+        key_file: &Path,
+        state: &Path,
+    ) -> Result<Papers, PapersError> {
         // The small files first: most mix-ups show there.
         let keys = KeyFile::read(key_file)?;
-        let book = AddressBook::read(book_file)?;
+        let book = book_file.map(AddressBook::read).transpose()?;
+        let identity = Identity::read(state)?;
         let genesis = read_genesis(genesis_file)?;
         let of_genesis = |source| PapersError::Genesis { file: genesis_file.to_owned(), source };
         let (network, genesis_hash) = network_of(&genesis).map_err(of_genesis)?;
-        if genesis_hash != book.genesis_hash {
-            return Err(PapersError::OtherGenesis {
-                genesis: genesis_file.to_owned(),
-                found: genesis_hash,
-                book: book_file.to_owned(),
-                wanted: book.genesis_hash,
-            });
+        if let (Some(book), Some(book_file)) = (&book, book_file) {
+            if genesis_hash != book.genesis_hash {
+                return Err(PapersError::OtherGenesis {
+                    genesis: genesis_file.to_owned(),
+                    found: genesis_hash,
+                    book: book_file.to_owned(),
+                    wanted: book.genesis_hash,
+                });
+            }
+            book.check(&genesis)?;
         }
-        book.check(&genesis)?;
         if keys.development && !genesis.development {
             return Err(PapersError::DevelopmentKeys { keys: key_file.to_owned(), genesis: genesis_file.to_owned() });
         }
-        let (node, secrets) = (keys.node, keys.secrets());
+        let (node, mut secrets) = (keys.node, keys.secrets());
         let seat = network.committee(node.shard).and_then(|committee| committee.keys(node.replica));
-        let (Some(seat), Some(place)) = (seat, book.places.get(&node).cloned()) else {
+        let place = book.as_ref().and_then(|book| book.places.get(&node)).cloned();
+        let Some(seat) = seat else {
             let (keys, genesis) = (key_file.to_owned(), genesis_file.to_owned());
             return Err(PapersError::NoSuchReplica { keys, node, genesis });
         };
@@ -175,11 +189,17 @@ impl Papers {
         if own.jub != seat.jub {
             return other_key("BabyJubJub", hex::encode(own.jub.as_bytes()), hex::encode(seat.jub.as_bytes()));
         }
+        // Others would knock at our address and expect somebody else.
+        let source = if identity.is_some() { state.join(identity::FILE) } else { key_file.to_owned() };
+        if let Some(identity) = identity {
+            secrets = secrets.with_identity(identity.seed);
+        }
         let peer = secrets.peer_id().map_err(|source| PapersError::Identity(node, source))?;
-        if peer != place.peer {
-            let (keys, book) = (key_file.to_owned(), book_file.to_owned());
+        if let (Some(place), Some(book_file)) = (&place, book_file)
+            && peer != place.peer
+        {
             let (found, wanted) = (peer.to_string(), place.peer.to_string());
-            return Err(PapersError::OtherPeer { keys, found, book, wanted, node });
+            return Err(PapersError::OtherPeer { keys: source, found, book: book_file.to_owned(), wanted, node });
         }
         let listed = |key: &SecretKey| genesis.faucets.contains(&key.public().address());
         let faucet = keys.faucet_key().filter(listed);

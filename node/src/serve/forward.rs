@@ -36,6 +36,9 @@ pub(crate) enum Answer {
     Error(RpcError),
 }
 
+/// What replicas alone ask each other: a page of address records.
+pub(crate) const ADDRESSES: &str = "addresses";
+
 /// How long the way there and back may take beyond the call's own time.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -108,13 +111,14 @@ impl Local {
 }
 
 /// A call as it travels.
-fn encode<P: Serialize>(method: &str, params: &P) -> Result<Bytes, RpcError> {
+pub(crate) fn encode<P: Serialize>(method: &str, params: &P) -> Result<Bytes, RpcError> {
     let strange = |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("encoding a call: {error}"));
     let call = Call { method: method.to_owned(), params: to_raw_value(params).map_err(strange)? };
     Ok(Bytes::from(serde_json::to_vec(&call).map_err(strange)?))
 }
 
-fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
+/// What an answer says.
+pub(crate) fn decode<R: DeserializeOwned>(answer: &[u8]) -> Result<R, RpcError> {
     let strange =
         |error: serde_json::Error| RpcError::new(ErrorKind::Internal, format!("strange answer of a replica: {error}"));
     match serde_json::from_slice::<Answer>(answer).map_err(strange)? {

@@ -2,10 +2,11 @@
 
 use super::convert;
 use super::counters::Tally;
-use super::forward::Call;
+use super::forward::{ADDRESSES, Call};
 use super::receipts::Wanted;
 use crate::clock::Clock;
-use crate::join::Places;
+use crate::join::seek::Ask;
+use crate::join::{Places, Records};
 use crate::replica::ReplicaHandle;
 use crate::replica::disk::Committed;
 use crate::replica::handle::Refusal;
@@ -43,6 +44,8 @@ pub struct NetworkView {
     pub network: Arc<Network>,
     /// Which peer is which replica.
     pub places: Arc<Places>,
+    /// Where replicas say they are.
+    pub records: Arc<Records>,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -137,6 +140,10 @@ impl Local {
             "smt_getProof" => reply(&self.proof(params(&call.params)?).await?),
             "smt_getSnapshot" => reply(&self.snapshot(&params(&call.params)?)?),
             "smt_faucet" => reply(&self.faucet(params(&call.params)?).await?),
+            ADDRESSES => {
+                let refused = |text| RpcError::new(ErrorKind::InvalidParams, text);
+                reply(&params::<Ask>(&call.params)?.answer(&self.view.records).map_err(refused)?)
+            }
             CREDITED => {
                 let id: PaymentId = params::<Hex32>(&call.params)?.into();
                 reply(&self.credited_epoch(&id).await.map(|epoch| epoch.0))

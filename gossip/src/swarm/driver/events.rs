@@ -105,7 +105,7 @@ impl Driver {
 
     /// Known peers are dialled again; strangers leave nothing behind.
     fn retry_or_forget(&mut self, peer: PeerId) {
-        let known = self.shared.book().peers.get(&peer).is_some_and(|entry| entry.addr.is_some());
+        let known = self.shared.book().peers.get(&peer).is_some_and(|entry| !entry.addrs.is_empty());
         if known {
             self.retry(peer);
         } else {
