@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, connection_limits,
+    Multiaddr, PeerId, StreamProtocol, Swarm,
     core::{Transport as _, muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
     gossipsub,
     multiaddr::Protocol,
@@ -38,13 +38,13 @@ type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, TopicFilter>;
 
 /// Streams that the other end has finished with and we have not.
 const STREAMS_SPARE: usize = 4;
+/// Streams of a guest, of which only pings need two: each may hold 256 KiB that nobody reads.
+const GUEST_STREAMS_MAX: usize = 4;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
-    /// First: a connection it denies never reaches the others.
-    pub(crate) limits: connection_limits::Behaviour,
     pub(crate) ping: ping::Behaviour,
     /// Last: see the documentation of [`frames::Behaviour`].
     pub(crate) talk: Gated<Talk>,
@@ -104,11 +104,14 @@ pub(crate) fn transport(
     let mut mux = yamux::Config::default();
     // Default 512: a peer may fill a window of 256 KiB on each of its streams before we read a byte of it.
     mux.set_max_num_streams(streams.saturating_mul(2).saturating_add(16));
+    let mut mux_guest = yamux::Config::default();
+    mux_guest.set_max_num_streams(GUEST_STREAMS_MAX);
     let door = Arc::new(Door {
         tag: config.network,
         admission: Arc::clone(&config.admission),
         shared: Arc::clone(shared),
         mux,
+        mux_guest,
     });
     // Nagle's algorithm would hold a vote back for the acknowledgement of the one before it, up to 40 ms.
     Ok(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
@@ -153,17 +156,9 @@ fn behaviour(
         delivery: delivery.clone(),
         reading,
     });
-    let strangers = config.limits.strangers_max;
     let talk = Talk { exchange, gossip: gossip(config)?, frames };
-    let guests_max = usize::try_from(strangers).unwrap_or(usize::MAX);
-    // Who it is shows only after the hello; a whole development network may knock at once.
-    let limits =
-        connection_limits::ConnectionLimits::default().with_max_pending_incoming(Some(strangers.saturating_add(64)));
-    Ok(Behaviour {
-        limits: connection_limits::Behaviour::new(limits),
-        ping: ping::Behaviour::new(ping),
-        talk: Gated::new(talk, Arc::clone(shared), guests_max),
-    })
+    let guests_max = usize::try_from(config.limits.strangers_max).unwrap_or(usize::MAX);
+    Ok(Behaviour { ping: ping::Behaviour::new(ping), talk: Gated::new(talk, Arc::clone(shared), guests_max) })
 }
 
 fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {

@@ -88,8 +88,12 @@ pub struct Limits {
     pub inbox_bytes_max: usize,
     /// Bytes of bodies above 64 KiB being read at one time, over all peers.
     pub reading_bytes_max: usize,
-    /// Connections from guests; and connections whose hello is not done, with 64 more of these.
+    /// Connections from guests; the oldest makes room for the newest.
     pub strangers_max: u32,
+    /// Connections from others whose hello is not done; further ones are refused. Each holds some 100 KiB of buffers, for 10 s at most.
+    pub pending_max: usize,
+    /// Of these, from one address (IPv6: one network of 64 bits).
+    pub pending_per_address_max: usize,
     /// First wait before dialling again; doubles up to [`Self::backoff_max`], each drawn between half and the whole.
     pub backoff_min: Duration,
     /// Longest wait before dialling again.
@@ -109,6 +113,9 @@ impl Default for Limits {
             inbox_bytes_max: 32 << 20,
             reading_bytes_max: 64 << 20,
             strangers_max: 64,
+            pending_max: 512,
+            // A whole development network may knock at once.
+            pending_per_address_max: 96,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
         }

@@ -70,6 +70,8 @@ struct Driver {
     /// Random numbers drawn so far.
     draws: u64,
     random: RandomState,
+    /// When the refusal of a peer outside the address book was told last.
+    told: Option<Instant>,
     panicked: Arc<Notify>,
 }
 

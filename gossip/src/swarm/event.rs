@@ -43,7 +43,7 @@ pub enum SwarmEvent {
     Disconnected(PeerId),
     /// We listen here.
     Listening(Multiaddr),
-    /// A peer was hung up on at the door. Of very many at once only some are told.
+    /// A peer was hung up on at the door. Of peers outside the address book one a second is told.
     Refused {
         /// Who; the connection proves it.
         peer: PeerId,

@@ -9,14 +9,11 @@ use smt_types::message::{MAX_MESSAGE_BYTES, Message, NodeId};
 use smt_types::{Canonical, Digest, Epoch, ShardAddress};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tracing::{debug, warn};
 
 /// Headers remembered as seen, so that the same one is not checked twice.
 const SEEN_MAX: usize = 4096;
-
-/// Time between two lines of the log about peers that were hung up on.
-const REFUSALS_APART: Duration = Duration::from_secs(1);
 
 /// Payments from which a batch's check keeps a worker of the runtime so long that its other tasks move elsewhere.
 const MANY: usize = 64;
@@ -27,7 +24,6 @@ pub(crate) type Answerer = Arc<dyn Fn(Forwarded) + Send + Sync>;
 /// Reads the swarm's events until it ends.
 pub(crate) async fn run(handle: Arc<ReplicaHandle>, mut events: EventReceiver, places: Arc<Places>, answer: Answerer) {
     let mut seen: BTreeSet<(Epoch, ShardAddress, Digest)> = BTreeSet::new();
-    let mut refused: Option<Instant> = None;
     while let Some(event) = events.recv().await {
         match event {
             SwarmEvent::Message { from, body } => {
@@ -50,12 +46,7 @@ pub(crate) async fn run(handle: Arc<ReplicaHandle>, mut events: EventReceiver, p
                 answer(Forwarded { body, reply })
             }
             SwarmEvent::Refused { peer, refusal } => {
-                // Strangers can cause any number of these: one a while is news, the swarm counts them all.
-                let quiet = refused.is_some_and(|at: Instant| at.elapsed() < REFUSALS_APART);
-                refused = refused.filter(|_| quiet).or_else(|| Some(Instant::now()));
-                if !quiet {
-                    warn!(%peer, %refusal, "hung up on a peer");
-                }
+                warn!(%peer, %refusal, "hung up on a peer");
                 // Nobody need be listening.
                 drop(handle.contacts.send(Contact::Refused(peer, refusal)));
             }

@@ -16,7 +16,7 @@ use libp2p::{
     },
 };
 
-use super::{Lobby, Standing};
+use super::{Lobby, Standing, pending::Pending};
 use crate::swarm::handle::Shared;
 
 /// Why a connection does not stand although its hello is done.
@@ -24,10 +24,11 @@ use crate::swarm::handle::Shared;
 #[error("no hello is known of this connection")]
 struct NoHello;
 
-/// Runs `B` on the connections of members; on those of guests it has no handler, and hears nothing of them.
+/// Bounds who waits at the door and who visits, and runs `B` on the connections of members; on those of guests it has no handler, and hears nothing of them.
 pub(crate) struct Gated<B> {
     pub(crate) inner: B,
     shared: Arc<Shared>,
+    pending: Pending,
     members: HashMap<ConnectionId, PeerId>,
     /// Guests that came to us, oldest first.
     guests: VecDeque<(ConnectionId, PeerId)>,
@@ -40,7 +41,8 @@ impl<B> Gated<B> {
     /// At most `guests_max` guests that came to us keep their connection.
     pub(crate) fn new(inner: B, shared: Arc<Shared>, guests_max: usize) -> Self {
         let (members, guests, leaving) = Default::default();
-        Self { inner, shared, members, guests, guests_max, leaving }
+        let pending = Pending::new(shared.limits.pending_max, shared.limits.pending_per_address_max);
+        Self { inner, shared, pending, members, guests, guests_max, leaving }
     }
 
     /// Whether this is a member's connection.
@@ -66,6 +68,7 @@ impl<B> Gated<B> {
     }
 
     fn forget(&mut self, connection: ConnectionId) -> bool {
+        self.pending.leave(connection);
         self.guests.retain(|(id, _)| *id != connection);
         self.leaving.retain(|(id, _)| *id != connection);
         self.members.remove(&connection).is_some()
@@ -82,6 +85,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
+        self.pending.enter(connection, remote).map_err(ConnectionDenied::new)?;
         self.inner.handle_pending_inbound_connection(connection, local, remote)
     }
 
@@ -92,6 +96,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.pending.leave(connection);
         match self.lobby().take(peer, remote) {
             Some(Standing::Member) => {
                 let handler = self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;

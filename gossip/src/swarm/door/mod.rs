@@ -12,7 +12,8 @@
 //! A protocol of our own inside the connection's upgrade, and not libp2p's identify: identify runs beside the other protocols on a
 //! connection that already counts as open, so frames and gossip of a stranger could be read and held before its answer is there, and it
 //! proves no key but the connection's own. Here a connection whose hello is not done has no streams at all: what it can make us hold are
-//! the buffers of Noise and of [`hello`], for at most the time limit of the transport, [`super::Limits::strangers_max`] and 64 at a time.
+//! the buffers of Noise and of [`hello`], for at most the time limit of the transport, and of such
+//! connections there are few at a time, and fewer from one address ([`super::Limits::pending_max`]).
 
 use std::{
     collections::VecDeque,
@@ -24,6 +25,7 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 pub(crate) mod gate;
 pub(crate) mod hello;
+mod pending;
 pub(crate) mod upgrade;
 
 #[cfg(test)]

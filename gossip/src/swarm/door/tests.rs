@@ -7,16 +7,25 @@
     reason = "tests"
 )]
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures::{AsyncReadExt, AsyncWriteExt};
-use libp2p::tcp::tokio::TcpStream;
+use libp2p::{
+    core::{
+        Endpoint, Transport as _,
+        muxing::StreamMuxerExt as _,
+        transport::{DialOpts, PortUse},
+    },
+    tcp::tokio::TcpStream,
+};
 
 use super::{super::tests::*, hello::HelloError, *};
 use crate::swarm::{
-    SwarmConfig, SwarmEvent,
+    PeerAddr, SwarmConfig, SwarmEvent,
+    behaviour::transport,
     frames::tests::{frame, raw::Raw},
+    handle::Shared,
 };
 
 /// A guest's configuration.
@@ -217,17 +226,98 @@ async fn the_oldest_guest_makes_room_and_members_need_none() {
     assert_eq!(b.handle.connected().len(), 5);
 }
 
-/// Sockets that say nothing, or stop within their hello, take no place from others.
-#[tokio::test]
-async fn silent_sockets_keep_nobody_out() {
-    let b = start(config(2, &[])).await;
-    let port: u16 = b.handle.listen_addr().to_string().rsplit('/').next().unwrap().parse().unwrap();
-    let mut silent = Vec::new();
-    for _ in 0..100 {
-        silent.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+/// Sockets from `host` that say nothing.
+async fn silent(host: [u8; 4], to: &Multiaddr, count: usize) -> Vec<tokio::net::TcpStream> {
+    let port: u16 = to.to_string().rsplit('/').next().unwrap().parse().unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((host, 0).into()).unwrap();
+        sockets.push(socket.connect(([127, 0, 0, 1], port).into()).await.unwrap());
     }
-    let a = start(config(1, &[])).await;
-    a.handle.add_peer(b.entry());
-    until("connected", || a.handle.connected() == [b.id()]).await;
-    drop(silent);
+    sockets
+}
+
+/// Far more sockets than wait at the door say nothing, all from one address: the time limit is ten seconds, and they come again at once.
+#[tokio::test]
+async fn silent_sockets_of_one_address_keep_nobody_else_out() {
+    let mut small = config(2, &[]);
+    small.limits.pending_max = 40;
+    small.limits.pending_per_address_max = 16;
+    let b = start(small).await;
+    let to = b.handle.listen_addr().clone();
+    let crowd = silent([127, 0, 0, 2], &to, 100).await;
+    let mut members = Vec::new();
+    let begin = std::time::Instant::now();
+    for seed in 20..25 {
+        let member = start(config(seed, &[])).await;
+        member.handle.add_peer(b.entry());
+        members.push(member);
+    }
+    until("members are in", || b.handle.connected().len() == 5).await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "before the time of the silent ones is over");
+    // Those above the number were hung up on at once.
+    let mut open = 0;
+    for mut socket in crowd {
+        let mut said = [0; 64];
+        let read = tokio::io::AsyncReadExt::read(&mut socket, &mut said);
+        match tokio::time::timeout(Duration::from_millis(5), read).await {
+            Ok(Ok(0) | Err(_)) => {}
+            _ => open += 1,
+        }
+    }
+    assert!((1..=16).contains(&open), "{open} are waited for");
+}
+
+/// Opens 16 streams and writes a byte on each, so that nobody knows yet what for; true if it is hung up on over that.
+async fn is_hung_up_on(word: &'static str, seed: u8, to: &PeerAddr) -> bool {
+    let config = SwarmConfig { admission: Arc::new(Word(word)), ..config(seed, &[]) };
+    let shared = Arc::new(Shared::new(config.keypair.public().to_peer_id(), Vec::new(), config.limits.clone()));
+    let mut transport = transport(&config, 1_000, &shared).unwrap();
+    let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+    let (_, mut muxer) = transport.dial(to.addr.clone(), options).unwrap().await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let Ok(mut stream) = poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await else { return true };
+        stream.write_all(&[19]).await.unwrap();
+        streams.push(stream);
+    }
+    let end = poll_fn(|cx| {
+        // Streams of the other side are let go of.
+        while let Poll::Ready(stream) = muxer.poll_inbound_unpin(cx) {
+            if stream.is_err() {
+                return Poll::Ready(());
+            }
+        }
+        muxer.poll_unpin(cx).map(|event| assert!(event.is_err(), "an address changed"))
+    });
+    tokio::time::timeout(Duration::from_secs(2), end).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_guest_has_four_streams_and_a_member_many() {
+    let b = start(config(2, &[])).await;
+    assert!(is_hung_up_on("", 9, &b.entry()).await);
+    assert!(!is_hung_up_on("member", 10, &b.entry()).await);
+}
+
+/// Strangers of another network come by the dozen: the application is told of one.
+#[tokio::test]
+async fn refusals_of_strangers_are_told_once_a_second() {
+    let mut b = start(config(2, &[])).await;
+    let mut strangers = Vec::new();
+    for seed in 30..60 {
+        let network = NetworkTag { network: 8, ..network() };
+        let stranger = start(SwarmConfig { network, ..config(seed, &[]) }).await;
+        stranger.handle.add_peer(b.entry());
+        strangers.push(stranger);
+    }
+    let begin = std::time::Instant::now();
+    until("all are refused", || b.handle.stats().hellos_refused >= 30).await;
+    let most = 3 + begin.elapsed().as_secs();
+    let mut told = 0;
+    while let Some(event) = b.events.try_recv() {
+        told += u64::from(matches!(event, SwarmEvent::Refused { .. }));
+    }
+    assert!((1..=most).contains(&told), "{told} of {}", b.handle.stats().hellos_refused);
 }

@@ -13,7 +13,7 @@ use libp2p::{
 };
 
 use super::{
-    Admission, NetworkTag,
+    Admission, NetworkTag, Standing,
     hello::{self, HelloError},
 };
 use crate::swarm::handle::{Shared, count};
@@ -27,7 +27,10 @@ pub(crate) struct Door {
     pub(crate) tag: NetworkTag,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) shared: Arc<Shared>,
+    /// For members.
     pub(crate) mux: yamux::Config,
+    /// For guests.
+    pub(crate) mux_guest: yamux::Config,
 }
 
 /// The upgrade of one connection.
@@ -48,10 +51,14 @@ impl Hello {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Door { tag, admission, shared, mux } = &*self.door;
+        let Door { tag, admission, shared, mux, mux_guest } = &*self.door;
         match hello::exchange(&mut io, tag, admission.as_ref(), shared.local, self.peer).await {
             Ok(standing) => {
                 shared.lobby.admit(self.peer, &self.addr, standing);
+                let mux = match standing {
+                    Standing::Member => mux,
+                    Standing::Guest => mux_guest,
+                };
                 Ok((io, mux.clone()))
             }
             Err(error) => {

@@ -1,5 +1,7 @@
 //! What libp2p reports, and what follows from it.
 
+use std::time::{Duration, Instant};
+
 use libp2p::{
     PeerId, Swarm, gossipsub, ping,
     request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
@@ -17,6 +19,8 @@ use super::{Bytes, Driver, Question};
 
 /// Connections a peer may hold: both sides dialled at once, and one more that is dying.
 const CONNECTIONS_PER_PEER_MAX: u32 = 3;
+/// Time between two refusals of strangers that are told.
+const REFUSALS_APART: Duration = Duration::from_secs(1);
 /// Failures a peer is charged with that was hung up on at the door: it will not change its mind soon.
 const REFUSED_FAILURES: u32 = 8;
 
@@ -124,6 +128,11 @@ impl Driver {
     pub(super) fn on_refusal(&mut self, peer: PeerId, refusal: Refusal) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.failures = link.failures.max(REFUSED_FAILURES);
+        } else if self.told.is_some_and(|at| at.elapsed() < REFUSALS_APART) {
+            // Strangers can cause any number of these, and they would be in everybody's way.
+            return;
+        } else {
+            self.told = Some(Instant::now());
         }
         self.notify(SwarmEvent::Refused { peer, refusal });
     }

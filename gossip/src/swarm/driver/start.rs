@@ -58,6 +58,7 @@ pub async fn spawn(mut config: SwarmConfig) -> Result<(SwarmHandle, EventReceive
         timers: BTreeSet::new(),
         draws: 0,
         random: RandomState::new(),
+        told: None,
         panicked,
     };
     tokio::spawn(async move {
