@@ -16,7 +16,7 @@
 //! no more, so that soon no more come; questions are refused and gossip dropped. Nothing is ever awaited inside a task but the next event, so
 //! a slow application cannot stop pings or answers.
 //!
-//! Before any of that a connection passes the [`door`]: peers of another network are hung up on, and only who proves to be a member is heard.
+//! Before any of that a connection passes the door: peers of another network are hung up on, and only who proves to be a member is heard.
 //!
 //! A peer that makes libp2p panic costs the connections, not the task: the swarm is built again on the same port and the address book is
 //! dialled again.

@@ -7,7 +7,7 @@
 //!
 //! Of two records of one replica the one with the higher sequence number counts; of two with the same number, which an honest replica
 //! never signs, the one with the higher digest, so that everybody keeps the same. A record says where to knock and no more: who opens has
-//! to prove at the door what it is. Whom else it could make a network knock at is bounded by what [`AddressRecord::is_plain`] refuses, by
+//! to prove at the door what it is. Whom else it could make a network knock at is bounded by what is refused as no address of a machine, by
 //! [`ADDRESSES_MAX`] and by the back-off.
 
 use borsh::{BorshDeserialize, BorshSerialize};
