@@ -1,5 +1,7 @@
 //! Inputs of the templates, by name.
 
+use crate::statement::Statement;
+use crate::step::Step;
 use smt_types::crypto::Field;
 use smt_types::header::{CertifiedHeader, HeaderSignature};
 use smt_types::hierarchy::GlobalPath;
@@ -175,6 +177,70 @@ pub fn certified_header(certified: &CertifiedHeader, committee: &Committee) -> R
     inputs.extend(header_digest(&certified.header)?);
     inputs.put("key", keys(committee)?);
     inputs.extend(signers(committee, &certified.signatures)?);
+    Ok(inputs)
+}
+
+/// Of pairs of headers: one input a field, per shard its old and its new header.
+fn header_pairs(steps: &[Step]) -> Result<Inputs, InputError> {
+    let mut pairs = Inputs::default();
+    for header in steps.iter().flat_map(|step| [&step.old, &step.new]) {
+        for (place, (name, values)) in header_digest(header)?.0.into_iter().enumerate() {
+            match pairs.0.get_mut(place) {
+                Some((_, all)) => all.extend(values),
+                None => pairs.put(name, values),
+            }
+        }
+    }
+    // These are the same in all headers, or follow from the shard's place.
+    pairs.0.retain(|(name, _)| !["network", "shard", "committee"].contains(name));
+    Ok(pairs)
+}
+
+/// What stands in the places of signatures that nobody asks for: the first q replicas, and numbers that are no
+/// signatures.
+fn no_signers(committee: &Committee) -> Inputs {
+    let quorum = committee.quorum();
+    let picks = committee.indices().take(quorum);
+    let pick = picks.flat_map(|one| committee.indices().map(move |place| Field::from_u64(u64::from(place == one))));
+    let zeros = |count: usize| vec![Field::ZERO; count];
+    Inputs(vec![("pick", pick.collect()), ("r", zeros(quorum.saturating_mul(2))), ("s", zeros(quorum))])
+}
+
+/// `Statement(level, n, q)`, first its two public inputs.
+///
+/// # Errors
+/// [`InputError`], as of [`header_digest`] and [`quorum`]. Whether the statement is true is for the circuit to say.
+pub fn statement(statement: &Statement) -> Result<Inputs, InputError> {
+    let Statement { origin, previous, current, steps } = statement;
+    let mut inputs = Inputs::default();
+    let [hash, previous_hash] = statement.public();
+    for (name, value) in [("current", hash), ("previous", previous_hash), ("vkHash", current.vk_hash)] {
+        inputs.put(name, vec![value]);
+    }
+    inputs.put_one("number", current.number);
+    inputs.put_one("network", origin.network.0);
+    inputs.put_digest("file", &origin.file);
+    inputs.put("genesisRoot", vec![origin.global_root]);
+    inputs.put_one("total", origin.supply.0);
+    let (epoch, time) = previous.as_ref().map_or((0, 0), |state| (state.epoch.0, state.time_us));
+    inputs.put("cutEpoch", vec![Field::from_u64(epoch), Field::from_u64(current.epoch.0)]);
+    inputs.put("cutTime", vec![Field::from_u64(time), Field::from_u64(current.time_us)]);
+    inputs.put("committee", origin.committees.iter().flat_map(|committee| halves(&committee.digest())).collect());
+    inputs.put("fresh", steps.iter().map(|step| Field::from_u64(u64::from(step.signatures.is_some()))).collect());
+    inputs.extend(header_pairs(steps)?);
+    let all_keys = origin.committees.iter().map(keys).collect::<Result<Vec<_>, _>>()?;
+    inputs.put("key", all_keys.concat());
+    let mut all_signers = [("pick", Vec::new()), ("r", Vec::new()), ("s", Vec::new())];
+    for (step, committee) in steps.iter().zip(&origin.committees) {
+        let own = match &step.signatures {
+            Some(signatures) => signers(committee, signatures)?,
+            None => no_signers(committee),
+        };
+        for ((_, all), (_, values)) in all_signers.iter_mut().zip(own.0) {
+            all.extend(values);
+        }
+    }
+    inputs.0.extend(all_signers);
     Ok(inputs)
 }
 

@@ -1,13 +1,22 @@
-//! Between the node's records and the circuits in `circuits/`: what a template takes, from the record it is about.
+//! Between the node's records and the circuits in `circuits/`: what a proof is about, what a template takes, from the
+//! records it is about.
 //!
-//! Prover and keys will live here too. What there is has no dependency beside `smt-types`, and no part of it decides
-//! whether a statement is true: a wrong record becomes inputs for which there is no witness.
+//! [`Statement`] is the native form of what a proof shows, with [`PublicState`] as the one record behind its public
+//! inputs. [`Statement::check`] decides as the circuit does. Prover and keys will live here too.
+//! [`Inputs`] decide nothing: a wrong record becomes inputs for which there is no witness.
 //!
-//! `tests/vectors.rs` keeps `circuits/vectors/native.json` equal to what this code and the native checks say;
-//! `scripts/circuits --test` holds the compiled circuits against that file.
+//! `tests/vectors.rs` and `tests/statement.rs` keep `circuits/vectors` equal to what this code and the native checks say;
+//! `scripts/circuits --test` holds the compiled circuits against those files.
 
+mod flows;
 mod inputs;
+mod state;
+mod statement;
+mod step;
 
 pub use inputs::{
-    InputError, Inputs, certified_header, committee_leaf, header_digest, quorum, signature, ternary_path,
+    InputError, Inputs, certified_header, committee_leaf, header_digest, quorum, signature, statement, ternary_path,
 };
+pub use state::{Origin, PublicState};
+pub use statement::{SHAPES, Statement, StatementError};
+pub use step::Step;
