@@ -89,6 +89,27 @@ template AssertLess(n) {
     range.in <== b - a - 1;
 }
 
+// least is the least of count numbers.
+//
+// count: at least 1. n: 1 to 252. in - least: within 2^252 of 0, the caller's duty. Rows: count (n + 2)
+// at O1.
+//
+// Why: no difference is negative, and their product is 0, so one of them is. For the greatest, all with their signs
+// turned.
+template AssertLeast(count, n) {
+    signal input in[count];
+    signal input least;
+    assert(1 <= n && n <= 252);
+    component range[count];
+    signal product[count];
+    for (var i = 0; i < count; i++) {
+        range[i] = Range(n);
+        range[i].in <== in[i] - least;
+        product[i] <== (i == 0 ? 1 : product[i == 0 ? 0 : i - 1]) * (in[i] - least);
+    }
+    product[count - 1] === 0;
+}
+
 // out = on if bit = 1, off if bit = 0.
 //
 // bit: 0 or 1, the caller's duty. Rows: 1.

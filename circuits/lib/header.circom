@@ -53,14 +53,15 @@ template HeaderDigest(level) {
     digest <== hash.out;
 }
 
-// The numbers of a header that are added or compared have their widths: epochs, supply and clocks 64 bits, values 128.
+// The numbers of a header that are added or compared have their widths: epochs, supply and clocks 64 bits, values 128;
+// in D time 64, shard 32, replica 8, counter 32.
 //
-// Any field elements. Rows: 256 + 640 level.
+// Any field elements. Rows: 328 + 640 level.
 template HeaderRanges(level) {
     signal input epoch;
     signal input supply;
     signal input lamport;
-    signal input time;
+    signal input dense[4];
     signal input levels[level][2][3];
 
     component epochRange = Range(64);
@@ -69,8 +70,12 @@ template HeaderRanges(level) {
     supplyRange.in <== supply;
     component lamportRange = Range(64);
     lamportRange.in <== lamport;
-    component timeRange = Range(64);
-    timeRange.in <== time;
+    var WIDTH[4] = [64, 32, 8, 32];
+    component denseRange[4];
+    for (var i = 0; i < 4; i++) {
+        denseRange[i] = Range(WIDTH[i]);
+        denseRange[i].in <== dense[i];
+    }
     component levelRange[level][2][3];
     for (var l = 0; l < level; l++) {
         for (var s = 0; s < 2; s++) {

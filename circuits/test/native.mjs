@@ -36,13 +36,18 @@ test("HeaderDigest: every input counts", () => {
   }
 });
 
-test("HeaderRanges: 64 and 128 bits", () => {
+test("HeaderRanges: each number has its width", () => {
   const ranges = load("header-ranges-1");
-  const most = { epoch: 64n, supply: 64n, lamport: 64n, time: 64n };
-  const good = { levels: [[128n, 128n, 64n], [128n, 128n, 64n]].map((row) => row.map((bits) => (1n << bits) - 1n)) };
+  const most = { epoch: 64n, supply: 64n, lamport: 64n };
+  const stamp = [64n, 32n, 8n, 32n].map((bits) => (1n << bits) - 1n);
+  const entries = [[128n, 128n, 64n], [128n, 128n, 64n]];
+  const good = { dense: stamp, levels: entries.map((row) => row.map((bits) => (1n << bits) - 1n)) };
   for (const [name, bits] of Object.entries(most)) good[name] = (1n << bits) - 1n;
   ranges.pinned({ ...good, levels: [good.levels] }, { most: 50 });
   for (const name of Object.keys(most)) ranges.refuses({ ...good, levels: [good.levels], [name]: good[name] + 1n });
+  for (const i of stamp.keys()) {
+    ranges.refuses({ ...good, levels: [good.levels], dense: stamp.with(i, stamp[i] + 1n) });
+  }
   for (const s of [0, 1]) {
     for (const i of [0, 1, 2]) {
       const levels = good.levels.map((row, j) => row.map((value, k) => (j === s && k === i ? value + 1n : value)));

@@ -5,6 +5,8 @@ import "./poseidon.mjs";
 import "./babyjub.mjs";
 import "./eddsa.mjs";
 import "./native.mjs";
+import "./parts.mjs";
+import "./statement.mjs";
 import { altered, check, filter, hints, run, test } from "./harness.mjs";
 
 if (!filter) {

@@ -1,0 +1,5 @@
+pragma circom 2.1.6;
+
+include "../lib/statement.circom";
+
+component main {public [current, previous]} = Statement(3, 3, 2);
