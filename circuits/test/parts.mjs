@@ -194,11 +194,20 @@ test("ShardStep: fresh or carried over, and its supply", () => {
   const [old, young, leaf, moved] = load(name).outputs(carried);
   check(old === young && moved !== 0n, "carried over: outputs");
   same(load(name).outputs(shardOf(named("genesis"), 0)).slice(2), [leaf, 0n], "leaf and counters at genesis");
-  refused(name, { ...carried, fresh: [1n] }, /epochRange|signature\[\d\]/, "fresh without a higher epoch");
+  // All counters, each once: different powers of two.
+  const powers = (first, count) => Array.from({ length: count }, (_, i) => 1n << BigInt(first + i));
+  const [dense, levels] = [powers(2, 4), powers(6, 6)];
+  const counted = { ...carried, epoch: [1n, 1n], lamport: [2n, 2n], dense: [dense, dense], levels: [levels, levels] };
+  same(load(name).outputs(counted)[3], 4095n, "all counters of the header");
+  same(load(name).outputs(fresh)[3], [fresh.epoch[1], fresh.lamport[1], ...fresh.dense.slice(4), ...fresh.levels.slice(6)]
+    .reduce((a, b) => a + b), "those of the new header");
   refused(name, { ...fresh, fresh: [0n] }, /main\.digest/, "another header carried over");
-  // fresh = -1 with signatures that are valid: only that it is no bit stops it.
+  // With valid signatures, which the header has from the cut before: only the epoch stops fresh = 1, and only that it is
+  // no bit stops -1.
   const before = shardOf(named("two shards have paid"), 0);
-  const signed = { ...carried, fresh: [P - 1n], pick: before.pick, r: before.r, s: before.s };
+  const again = { ...carried, fresh: [1n], pick: before.pick, r: before.r, s: before.s };
+  refused(name, again, /epochRange/, "the same header again");
+  const signed = { ...again, fresh: [P - 1n] };
   refused(name, signed, /^main\.fresh$/, "fresh = -1");
   same(violated(name, signed).length, 1, "rows against fresh = -1");
   refused(name, { ...fresh, s: fresh.s.toReversed() }, /signature\[\d\]/, "signatures exchanged");
@@ -212,10 +221,13 @@ test("ShardStep: fresh or carried over, and its supply", () => {
       check(rows[0].includes("main.supply[0]") && rows[0].includes("main.supply[1]"), `supply: ${rows[0]}`);
     }
   }
-  // Each number of the new header beyond its width, by itself: HeaderRanges is asked.
-  const dense = fresh.dense.with(7, fresh.dense[7] + 2n ** 40n);
-  const rows = violated(name, { ...fresh, dense }).filter((signals) => !signals.some((s) => unsigned.test(s)));
-  check(rows.length > 0 && rows.every((signals) => signals.some((s) => /\.ranges\./.test(s))), "a counter of 41 bits");
+  // A number of the new header beyond its width, of each kind: HeaderRanges is asked about it.
+  for (const [input, place] of [["epoch", 1], ["supply", 1], ["lamport", 1], ["dense", 7], ["levels", 6]]) {
+    const changed = fresh[input].with(place, fresh[input][place] + 2n ** 130n);
+    const asked = new RegExp(`\\.ranges\\.${input.replace(/s$/, "")}Range`);
+    const found = violated(name, { ...fresh, [input]: changed }).some((signals) => signals.some((s) => asked.test(s)));
+    check(found, `${input} has a range`);
+  }
   // Each input counts: for digests, leaf, or both.
   for (const [input, part] of [["predecessor", 2], ["state", 2], ["vector", 2], ["links", 2], ["committee", 0]]) {
     for (const i of fresh[input].keys()) {

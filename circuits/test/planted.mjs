@@ -45,6 +45,7 @@ const TESTS = {
   AssertLeast: [["assert-least-3-of-4"], "AssertLeast:"],
   PublicState: [["public-state", "genesis-hash"], "PublicState,"],
   GenesisHash: [["public-state", "genesis-hash"], "PublicState,"],
+  bitsOfShards: [["conservation-2"], "Conservation: triangles and total, height 2"],
   Triangle: [["triangle-4"], "Triangle:"],
   Conservation: [["conservation-2"], "Conservation: triangles and total, height 2"],
   NotLower: [["not-lower-1"], "NotLower:"],
@@ -77,7 +78,7 @@ function* plants() {
     const lines = readFileSync(join(home, "lib", file), "utf8").split("\n");
     let template = null;
     for (const [i, line] of lines.entries()) {
-      template = /^template (\w+)/.exec(line)?.[1] ?? template;
+      template = /^(?:template|function) (\w+)/.exec(line)?.[1] ?? template;
       if (line.startsWith("//")) continue;
       const planted = [];
       if (/ === .*;$/.test(line)) planted.push("");

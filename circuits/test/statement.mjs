@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { generator, mod } from "./field.mjs";
 import { check, home, load, same, test } from "./harness.mjs";
 import { violated } from "./loose.mjs";
 
@@ -20,8 +21,8 @@ const LABELS = [
   ["genesis counters", /^main\.cut\.moved\[/],
   ["epoch", /^main\.cut\.oldest\./],
   ["time", /^main\.cut\.newest\./],
-  ["flow", /^main\.cut\.conservation\.triangle\[/],
   ["total", /^main\.total$/],
+  ["flow", /^main\.cut\.conservation\.triangle\[/],
   ["not lower", /^main\.step\[\d\]\.rise\./],
   ["quorum", /^main\.step\[\d\]\.new\.quorum\.signature\[|^main\.pick\[/],
   ["supply", /^main\.supply\[/],
@@ -70,4 +71,21 @@ test("statements of statement-1-3-2: refused by the rows that are about the faul
   }
   // Each is the only thing that stops some attack: none can be left out.
   same(LABELS.map(([name]) => name).filter((name) => !alone.has(name)), [], "never needed");
+});
+
+// Every seventh input, by what an attacker would try: a neighbour, a limb more, the negative, anything.
+test("statements of statement-1-3-2: no input may be another, with everything after it recomputed", () => {
+  const inputs = named("two shards have received");
+  const random = generator(29);
+  const changes = [(v) => v + 1n, (v) => v - 1n, (v) => v + 2n ** 64n, (v) => -v - 1n, () => random.element()];
+  const places = Object.entries(inputs).flatMap(([name, values]) => values.map((_, place) => [name, place]));
+  // Signatures of a shard that is carried over are nobody's.
+  const isFree = ([name, place]) => ["pick", "r", "s"].includes(name) && place < inputs[name].length / 3;
+  check(inputs.fresh[0] === "0", "shard 0 is carried over");
+  places.filter((place) => !isFree(place)).filter((_, i) => i % 7 === 3).forEach(([name, place], i) => {
+    const value = mod(changes[i % changes.length](BigInt(inputs[name][place])));
+    const against = violated("statement-1-3-2", { ...inputs, [name]: inputs[name].with(place, value) });
+    check(against.length > 0, `${name}[${place}] = ${value} is accepted`);
+  });
+  same(violated("statement-1-3-2", { ...inputs, r: inputs.r.with(0, "5") }), [], "a signature that nobody asks for");
 });
