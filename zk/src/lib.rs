@@ -2,21 +2,27 @@
 //! records it is about.
 //!
 //! [`Statement`] is the native form of what a proof shows, with [`PublicState`] as the one record behind its public
-//! inputs. [`Statement::check`] decides as the circuit does. Prover and keys will live here too.
-//! [`Inputs`] decide nothing: a wrong record becomes inputs for which there is no witness.
+//! inputs. [`Statement::check`] decides as the circuit does. [`Inputs`] decide nothing: a wrong record becomes inputs for
+//! which there is no witness. [`Prover`] makes Groth16 proofs from inputs and circom's artefacts.
 //!
 //! `tests/vectors.rs` and `tests/statement.rs` keep `circuits/vectors` equal to what this code and the native checks say;
 //! `scripts/circuits --test` holds the compiled circuits against those files.
 
 mod flows;
 mod inputs;
+mod prover;
+mod r1cs;
 mod state;
 mod statement;
 mod step;
+mod witness;
 
 pub use inputs::{
     InputError, Inputs, certified_header, committee_leaf, header_digest, quorum, signature, statement, ternary_path,
 };
+pub use prover::{ProveError, Prover, Verifier};
+pub use r1cs::{R1cs, R1csError};
 pub use state::{Origin, PublicState};
 pub use statement::{SHAPES, Statement, StatementError};
 pub use step::Step;
+pub use witness::{WitnessError, WitnessProgram};
