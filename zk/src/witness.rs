@@ -1,6 +1,8 @@
-//! Runs the witness programs that circom writes (WebAssembly, version 2 of its interface), in an interpreter: it costs some
-//! seconds where compiled code takes one, and the proof takes longer than either; a compiler would be the largest
-//! dependency of all.
+//! Runs the witness programs that circom writes (WebAssembly, version 2 of its interface), in an interpreter.
+//!
+//! A compiler for them would be the largest dependency of all. The price: some 5 seconds for the 35,000 wires of three
+//! shards, four times the proof itself, and in proportion for more. It is the arithmetic of long sums that costs, not the
+//! calls in and out.
 
 use crate::Inputs;
 use ark_bn254::Fr;
@@ -136,17 +138,18 @@ impl WitnessProgram {
             return Err(WitnessError::Missing { got: given, want });
         }
         let count: i32 = run.call("getWitnessSize", ())?;
-        (0..count).map(|wire| run.wire(wire)).collect()
-    }
-}
-
-impl Run {
-    fn wire(&mut self, wire: i32) -> Result<Fr, WitnessError> {
-        self.call::<_, ()>("getWitness", wire)?;
-        let mut bytes = [0u8; 32];
-        for (word, bytes) in (0i32..).zip(bytes.as_rchunks_mut::<4>().1.iter_mut().rev()) {
-            *bytes = self.call::<_, i32>("readSharedRWMemory", word)?.to_be_bytes();
-        }
-        Field::from_bytes(bytes).map(|element| element.to_ark()).map_err(|_| WitnessError::Element)
+        // Wire by wire the program puts an element where all its exchanges go, little endian.
+        let place: i32 = run.call("getSharedRWMemoryStart", ())?;
+        let place = usize::try_from(place).map_err(|_| WitnessError::Element)?;
+        let memory = run.instance.get_memory(&run.store, "memory").ok_or(WitnessError::Element)?;
+        let show = run.instance.get_typed_func::<i32, ()>(&run.store, "getWitness")?;
+        let wire = |wire: i32| {
+            show.call(&mut run.store, wire)?;
+            let mut bytes = [0u8; 32];
+            memory.read(&run.store, place, &mut bytes).map_err(|_| WitnessError::Element)?;
+            bytes.reverse();
+            Ok(Field::from_bytes(bytes).map_err(|_| WitnessError::Element)?.to_ark())
+        };
+        (0..count).map(wire).collect()
     }
 }
