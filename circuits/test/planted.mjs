@@ -73,6 +73,9 @@ const WEAKENED = [
   ["while (2**b < 3**k)", "while (2**b < 3**k - 1)"],
 ];
 
+// Where place 0 of an array is the previous header's and place 1 the new one's.
+const PAIRS = /^(shard|state|statement)\.circom$/;
+
 function* plants() {
   for (const file of readdirSync(join(home, "lib")).filter((name) => !name.endsWith("-constants.circom"))) {
     const lines = readFileSync(join(home, "lib", file), "utf8").split("\n");
@@ -85,7 +88,7 @@ function* plants() {
       if (/ <== .*\*/.test(line) && !/^\s*\w+\.\w+/.test(line)) planted.push(line.replace("<==", "<--"));
       // A range that is asked about nothing; the other header of a pair.
       if (/^\s*\w*[rR]ange(\[\w+\])*\.in <== /.test(line)) planted.push(line.replace(/<== .*/, "<== 0;"));
-      if (/ <== \w+(\[i\])?\[1\]/.test(line)) planted.push(line.replace(/(<== \w+(?:\[i\])?)\[1\]/, "$1[0]"));
+      if (PAIRS.test(file) && / <== \w+(\[i\])?\[1\]/.test(line)) planted.push(line.replace(/(<== \w+(?:\[i\])?)\[1\]/, "$1[0]"));
       for (const [from, to] of WEAKENED) if (line.includes(from)) planted.push(line.replace(from, to));
       for (const other of planted) {
         const text = lines.with(i, other).join("\n");
