@@ -88,7 +88,8 @@ function* plants() {
       if (/ <== .*\*/.test(line) && !/^\s*\w+\.\w+/.test(line)) planted.push(line.replace("<==", "<--"));
       // A range that is asked about nothing; the other header of a pair.
       if (/^\s*\w*[rR]ange(\[\w+\])*\.in <== /.test(line)) planted.push(line.replace(/<== .*/, "<== 0;"));
-      if (PAIRS.test(file) && / <== \w+(\[i\])?\[1\]/.test(line)) planted.push(line.replace(/(<== \w+(?:\[i\])?)\[1\]/, "$1[0]"));
+      const paired = line.replace(/( <== \w+(?:\[i\])?)\[1\]/, "$1[0]");
+      if (PAIRS.test(file) && paired !== line) planted.push(paired);
       for (const [from, to] of WEAKENED) if (line.includes(from)) planted.push(line.replace(from, to));
       for (const other of planted) {
         const text = lines.with(i, other).join("\n");
