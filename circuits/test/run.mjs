@@ -7,6 +7,7 @@ import "./eddsa.mjs";
 import "./native.mjs";
 import "./parts.mjs";
 import "./statement.mjs";
+import "./verifier.mjs";
 import { altered, check, filter, hints, run, test } from "./harness.mjs";
 
 if (!filter) {

@@ -5,8 +5,10 @@
 //! inputs. [`Statement::check`] decides as the circuit does. [`Inputs`] decide nothing: a wrong record becomes inputs for
 //! which there is no witness. [`Prover`] makes Groth16 proofs from inputs and circom's artefacts.
 //!
-//! `tests/vectors.rs` and `tests/statement.rs` keep `circuits/vectors` equal to what this code and the native checks say;
-//! `scripts/circuits --test` holds the compiled circuits against those files.
+//! [`verifier`] has the hints of the circuits that verify a Groth16 proof.
+//!
+//! `tests/` keeps `circuits/vectors` equal to what this code and the native checks say; `scripts/circuits --test` holds the
+//! compiled circuits against those files.
 
 mod flows;
 mod inputs;
@@ -15,6 +17,7 @@ mod r1cs;
 mod state;
 mod statement;
 mod step;
+pub mod verifier;
 mod witness;
 
 pub use inputs::{

@@ -1,0 +1,5 @@
+pragma circom 2.1.6;
+
+include "../lib/word.circom";
+
+component main = Words(254);
