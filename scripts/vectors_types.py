@@ -52,6 +52,8 @@ DOMAINS = {
     "DevelopmentSeed": "insecure development seed",
     "GossipId": "gossip id",
     "Evidence": "evidence",
+    "Handshake": "handshake",
+    "AddressRecord": "address record",
 }
 
 

@@ -129,9 +129,9 @@ domains! {
     /// An evidence record's id.
     Evidence = "smt 2026-11-20 evidence";
     /// What a replica proves at the door of a connection.
-    Handshake = "smt 2026-11-21 handshake";
+    Handshake = "smt 2026-11-20 handshake";
     /// Where a replica says it is found.
-    AddressRecord = "smt 2026-11-21 address record";
+    AddressRecord = "smt 2026-11-20 address record";
 }
 
 /// Hashes `bytes` in `domain`. Cost: one BLAKE3 derive-key hash; the context key is derived each time from cache.
