@@ -6,18 +6,20 @@
 //! | [`proof`] | what is proven at the door of each connection |
 //! | [`identity`] | `smt-node init`: an identity apart from the consensus keys |
 //! | [`record`], [`records`] | where replicas say they are, signed; the newest of each |
-//! | [`seek`] | asking for records, and dialling whom they name |
+//! | [`seek`] | asking for records, and dialling whom they name; `turns`: when, `claims`: where |
 //!
 //! A replica has two keys that matter here: its *identity* (the libp2p peer id, which the connection proves) and its *consensus key* (in the
 //! genesis, which nobody can change). At the door the consensus key signs both peer ids and a fresh nonce, and that, not the address book,
 //! makes a peer a replica: the book says where to knock. So the identity may be drawn anew at any time, and a stolen one is of no use.
 
+mod claims;
 pub mod identity;
 pub mod places;
 pub mod proof;
 pub mod record;
 pub mod records;
 pub mod seek;
+mod turns;
 
 pub use identity::{Identity, InitCommand};
 pub use places::Places;

@@ -7,10 +7,16 @@
 //! | when | asked |
 //! | --- | --- |
 //! | somebody is met | that peer |
-//! | no record of a partner is known | somebody, after half a second, then more and more rarely, at most every 15 s |
-//! | all are known | somebody, every minute |
+//! | a partner is missing | somebody, after half a second, then more and more rarely, at most every 15 s |
+//! | none is | somebody, every minute |
+//!
+//! A partner is missing that is neither connected nor has been found in this run: what was kept of an earlier one may be out of date.
+//! [`super::turns`] says when, [`super::claims`] where to dial; here is what they are told and what is done about it.
 
+use super::claims::{self, Claim};
+use super::record::{RECORD_BYTES_MAX, RecordError};
 use super::records::{PAGE_MAX, Records};
+use super::turns::Turns;
 use super::{Contact, SignedRecord};
 use crate::serve::NetworkView;
 use crate::serve::forward::{self, ADDRESSES};
@@ -22,20 +28,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-/// First wait before somebody is asked while partners are missing; doubles up to [`MISSING_MAX`].
-const MISSING_MIN: Duration = Duration::from_millis(500);
-/// Longest such wait.
-const MISSING_MAX: Duration = Duration::from_secs(15);
-/// Wait between two questions when no partner is missing.
-const SETTLED: Duration = Duration::from_secs(60);
 /// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Addresses at which a peer is dialled.
-const ADDRESSES_MAX: usize = 16;
 
 /// A question for records.
 #[derive(Debug, Serialize, Deserialize)]
@@ -90,6 +89,8 @@ pub struct Seek {
 struct Progress {
     /// Peers given to the swarm, and where.
     dialled: BTreeMap<PeerId, Vec<Multiaddr>>,
+    /// Replicas whose records have come in this run.
+    found: BTreeSet<NodeId>,
     refused: BTreeMap<PeerId, Refusal>,
     met: bool,
     random: RandomState,
@@ -100,130 +101,132 @@ impl Seek {
     /// Runs until the swarm ends, or until it is certain that no bootnode is of our network: then it returns why.
     pub async fn run(mut self) -> Option<String> {
         let mut progress = Progress::default();
+        let mut turns = Turns::new(Instant::now(), progress.lot());
+        let mut pulls: JoinSet<(NodeId, Vec<NodeId>)> = JoinSet::new();
         self.plan(&mut progress);
-        let mut wait = MISSING_MIN;
         loop {
-            let pause = progress.jitter(wait);
+            let now = Instant::now();
+            let lot = progress.lot();
+            if turns.draw(now, lot, || self.is_settled(&progress))
+                && let Some(node) = self.somebody(&mut progress)
+            {
+                turns.want(node);
+            }
+            if turns.save(now) {
+                self.save().await;
+            }
+            while let Some(node) = turns.next(now) {
+                match self.view.places.peer(node).filter(|peer| self.swarm.connected().contains(peer)) {
+                    Some(peer) => drop(pulls.spawn(self.pull(node, peer))),
+                    // Gone again.
+                    None => turns.done(node),
+                }
+            }
             tokio::select! {
                 contact = self.contacts.recv() => match contact {
-                    Ok(Contact::Met(peer)) => {
-                        progress.met |= self.view.places.node(&peer).is_some();
-                        self.pull(peer, &mut progress).await;
-                        wait = MISSING_MIN;
-                    }
+                    Ok(Contact::Met(peer)) => self.met(&[peer], &mut turns, &mut progress),
                     Ok(Contact::Refused(peer, refusal)) => {
                         if let Some(why) = self.refused(peer, refusal, &mut progress) {
                             return Some(why);
                         }
                     }
-                    Err(RecvError::Lagged(_)) => {}
+                    // Who was met meanwhile is among those who are connected; who is refused will be again.
+                    Err(RecvError::Lagged(_)) => self.met(&self.swarm.connected(), &mut turns, &mut progress),
                     Err(RecvError::Closed) => return None,
                 },
-                () = tokio::time::sleep(pause) => {
-                    if let Some(peer) = self.somebody(&mut progress) {
-                        self.pull(peer, &mut progress).await;
+                Some(end) = pulls.join_next() => match end {
+                    Ok((node, news)) => {
+                        turns.done(node);
+                        self.learned(news, &mut turns, &mut progress);
                     }
-                    wait = if self.is_settled() { SETTLED } else { wait.saturating_mul(2).min(MISSING_MAX) };
-                }
+                    // Nobody aborts one: it has panicked.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                () = tokio::time::sleep_until(turns.wake().into()) => {}
             }
         }
     }
 
-    fn is_settled(&self) -> bool {
-        self.partners.iter().all(|node| self.view.records.of(*node).is_some())
+    /// Who is no replica is not asked: it would not answer.
+    fn met(&self, peers: &[PeerId], turns: &mut Turns, progress: &mut Progress) {
+        for node in peers.iter().filter_map(|peer| self.view.places.node(peer)) {
+            progress.met = true;
+            turns.met(node, Instant::now(), progress.lot());
+        }
+    }
+
+    fn is_settled(&self, progress: &Progress) -> bool {
+        let connected = self.swarm.connected();
+        self.partners.iter().all(|node| {
+            progress.found.contains(node) || self.view.places.peer(*node).is_some_and(|peer| connected.contains(&peer))
+        })
     }
 
     /// A connected replica, drawn by lot.
-    fn somebody(&self, progress: &mut Progress) -> Option<PeerId> {
-        let mut replicas = self.swarm.connected();
-        replicas.retain(|peer| self.view.places.node(peer).is_some());
+    fn somebody(&self, progress: &mut Progress) -> Option<NodeId> {
+        let connected = self.swarm.connected();
+        let replicas: Vec<NodeId> = connected.iter().filter_map(|peer| self.view.places.node(peer)).collect();
         let draw = usize::try_from(progress.draw() >> 32).unwrap_or_default();
         replicas.get(draw.checked_rem(replicas.len())?).copied()
     }
 
-    /// Asks one peer for all it knows.
-    async fn pull(&self, peer: PeerId, progress: &mut Progress) {
-        let (mut after, mut news) = (None, 0usize);
+    /// Asks one replica for all it knows; whose records were news.
+    fn pull(&self, node: NodeId, peer: PeerId) -> impl Future<Output = (NodeId, Vec<NodeId>)> + Send + use<> {
         // As many pages as there can be replicas.
         let pages = self.partners.len().checked_div(PAGE_MAX).unwrap_or_default().saturating_add(2);
-        for _ in 0..pages {
-            let records = match self.ask(peer, after).await {
-                Ok(records) => records,
-                Err(why) => {
-                    debug!(%peer, why, "no address records");
+        let (swarm, records) = (self.swarm.clone(), self.view.records.clone());
+        async move {
+            let (mut after, mut news) = (None, Vec::new());
+            for _ in 0..pages {
+                let page = match ask(&swarm, peer, after).await {
+                    Ok(page) => page,
+                    Err(why) => {
+                        debug!(%peer, why, "no address records");
+                        break;
+                    }
+                };
+                let last = take(&records, peer, &page, &mut news);
+                if page.len() < PAGE_MAX || last <= after {
                     break;
                 }
-            };
-            let last = self.take(peer, &records, &mut news);
-            if records.len() < PAGE_MAX || last <= after {
-                break;
+                after = last;
             }
-            after = last;
-        }
-        if news > 0 {
-            debug!(%peer, news, "address records");
-            self.plan(progress);
-            let (records, dir) = (self.view.records.clone(), self.dir.clone());
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || records.save(&dir)).await {
-                warn!(%error, "address records not kept");
-            }
+            (node, news)
         }
     }
 
-    async fn ask(&self, peer: PeerId, after: Option<NodeId>) -> Result<Vec<String>, String> {
-        let body = forward::encode(ADDRESSES, &Ask::after(after)).map_err(|error| error.to_string())?;
-        let answer = self.swarm.request(peer, body, PATIENCE).await.map_err(|error| error.to_string())?;
-        let records: Vec<String> = forward::decode(&answer).map_err(|error| error.to_string())?;
-        if records.len() > PAGE_MAX { Err(format!("a page of {} records", records.len())) } else { Ok(records) }
-    }
-
-    /// Learns a page; returns its last replica. The first record that does not check ends the page: who passes such on has not checked it.
-    fn take(&self, peer: PeerId, records: &[String], news: &mut usize) -> Option<NodeId> {
-        let mut last = None;
-        for text in records {
-            let Ok(bytes) = hex::decode(text) else { return None };
-            match self.view.records.learn(&bytes) {
-                Ok(Some(record)) => {
-                    info!(replica = %record.node, sequence = record.sequence, "found by an address record");
-                    *news = news.saturating_add(1);
-                    if record.node == self.node {
-                        // Of an earlier time, with a clock that was ahead: what we say now has to count.
-                        (self.announce)();
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    warn!(%peer, %error, "an address record is refused");
-                    return None;
-                }
-            }
-            let signed = SignedRecord::from_bytes(&bytes, super::record::RECORD_BYTES_MAX).ok()?;
-            last = last.max(Some(signed.record.node));
+    /// A question is over. Without news, too, it is looked whom to dial: a record may have come in a question that is still under way,
+    /// to one that lets us wait for its next page.
+    fn learned(&self, news: Vec<NodeId>, turns: &mut Turns, progress: &mut Progress) {
+        self.plan(progress);
+        if news.is_empty() {
+            return;
         }
-        last
+        if news.contains(&self.node) {
+            // Of an earlier time, with a clock that was ahead: what we say now has to count.
+            (self.announce)();
+        }
+        progress.found.extend(news);
+        turns.news(Instant::now());
     }
 
-    /// Tells the swarm whom to dial and where: what is fixed, and what the partners' records say. Anybody can *claim* a peer id in a record, so
-    /// a claim adds addresses and never takes any away, and the claim of who has proven to be that peer comes first.
+    async fn save(&self) {
+        let (records, dir) = (self.view.records.clone(), self.dir.clone());
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || records.save(&dir)).await {
+            warn!(%error, "address records not kept");
+        }
+    }
+
+    /// Tells the swarm whom to dial and where.
     fn plan(&self, progress: &mut Progress) {
         let places = &self.view.places;
-        let mut claims: Vec<(bool, PeerId, Vec<Multiaddr>)> = Vec::new();
-        for node in &self.partners {
-            let Some(record) = self.view.records.of(*node) else { continue };
-            let Some(peer) = record.peer() else { continue };
-            claims.push((places.node(&peer) != Some(*node), peer, record.multiaddrs()));
-        }
-        claims.sort_by_key(|(unproven, ..)| *unproven);
-        let mut wanted: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
-        let fixed = self.fixed.iter().map(|entry| (entry.peer, vec![entry.addr.clone()]));
-        for (peer, addrs) in fixed.chain(claims.into_iter().map(|(_, peer, addrs)| (peer, addrs))) {
-            let known = wanted.entry(peer).or_default();
-            for addr in addrs {
-                if !known.contains(&addr) && known.len() < ADDRESSES_MAX {
-                    known.push(addr);
-                }
-            }
-        }
+        let claim = |node: &NodeId| {
+            let record = self.view.records.of(*node)?;
+            let peer = record.peer()?;
+            Some(Claim { is_proven: places.node(&peer) == Some(*node), peer, addrs: record.multiaddrs() })
+        };
+        let claims: Vec<Claim> = self.partners.iter().filter_map(claim).collect();
+        let mut wanted = claims::addresses(&self.fixed, &claims);
         wanted.remove(&self.swarm.local_peer());
         for (peer, addrs) in &wanted {
             if progress.dialled.get(peer) != Some(addrs) {
@@ -258,12 +261,40 @@ impl Progress {
         self.random.hash_one(self.draws)
     }
 
-    /// Between half and the whole of it: nodes that start together do not ask together.
-    fn jitter(&mut self, whole: Duration) -> Duration {
-        let draw = u32::try_from(self.draw() & 0xff).unwrap_or_default();
-        let half = whole.checked_div(2).unwrap_or_default();
-        half.saturating_add(half.saturating_mul(draw).checked_div(255).unwrap_or_default())
+    fn lot(&mut self) -> u8 {
+        u8::try_from(self.draw() & 0xff).unwrap_or_default()
     }
+}
+
+async fn ask(swarm: &SwarmHandle, peer: PeerId, after: Option<NodeId>) -> Result<Vec<String>, String> {
+    let body = forward::encode(ADDRESSES, &Ask::after(after)).map_err(|error| error.to_string())?;
+    let answer = swarm.request(peer, body, PATIENCE).await.map_err(|error| error.to_string())?;
+    let records: Vec<String> = forward::decode(&answer).map_err(|error| error.to_string())?;
+    if records.len() > PAGE_MAX { Err(format!("a page of {} records", records.len())) } else { Ok(records) }
+}
+
+/// Learns a page; returns its last replica. A record that is false whoever looks at it ends the page: who passes such on has not checked
+/// it. One whose addresses are of no use *here* may be good there, so it is only left out: else one replica's record hid all after it.
+fn take(records: &Records, peer: PeerId, page: &[String], news: &mut Vec<NodeId>) -> Option<NodeId> {
+    let mut last = None;
+    for text in page {
+        let Ok(bytes) = hex::decode(text) else { return None };
+        match records.learn(&bytes) {
+            Ok(Some(record)) => {
+                info!(replica = %record.node, sequence = record.sequence, "found by an address record");
+                news.push(record.node);
+            }
+            Ok(None) => {}
+            Err(error @ RecordError::Address(_)) => debug!(%peer, %error, "an address record is left out"),
+            Err(error) => {
+                warn!(%peer, %error, "an address record is refused");
+                return None;
+            }
+        }
+        let signed = SignedRecord::from_bytes(&bytes, RECORD_BYTES_MAX).ok()?;
+        last = last.max(Some(signed.record.node));
+    }
+    last
 }
 
 #[cfg(test)]

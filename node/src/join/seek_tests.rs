@@ -11,6 +11,7 @@ use smt_gossip::swarm::{Bytes, EventReceiver, SwarmConfig, SwarmEvent, keypair_f
 use smt_types::{Digest, ReplicaIndex, ShardAddress};
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::broadcast;
 
@@ -76,9 +77,10 @@ struct Stage {
     liar: SwarmHandle,
     script: Arc<Mutex<Vec<Bytes>>>,
     asked: Arc<Mutex<usize>>,
+    silent: Arc<AtomicBool>,
     contacts: broadcast::Sender<Contact>,
     search: tokio::task::JoinHandle<Option<String>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Stage {
@@ -97,10 +99,17 @@ impl Stage {
         let (liar, mut questions) = swarm(1, &self::view()).await;
         let (script, asked) = (Arc::new(Mutex::new(Vec::<Bytes>::new())), Arc::new(Mutex::new(0)));
         let (lines, count) = (script.clone(), asked.clone());
+        let silent = Arc::new(AtomicBool::new(false));
+        let is_silent = silent.clone();
         tokio::spawn(async move {
+            let mut held = Vec::new();
             while let Some(event) = questions.recv().await {
                 if let SwarmEvent::Request { reply, .. } = event {
                     *count.lock().unwrap() += 1;
+                    if is_silent.load(Ordering::Relaxed) {
+                        held.push(reply);
+                        continue;
+                    }
                     let mut lines = lines.lock().unwrap();
                     let line =
                         if lines.len() > 1 { lines.remove(0) } else { lines.first().cloned().unwrap_or_default() };
@@ -121,7 +130,7 @@ impl Stage {
             contacts: contacts.subscribe(),
         };
         let search = tokio::spawn(seek.run());
-        Stage { view, seeker, liar, script, asked, contacts, search, _dir: dir }
+        Stage { view, seeker, liar, script, asked, silent, contacts, search, dir }
     }
 
     fn answer(&self, pages: &[Vec<String>]) {
@@ -173,6 +182,82 @@ async fn whatever_a_peer_answers_ends_and_nothing_false_is_kept() {
     assert!(stage.ask().await <= 6, "the same page again and again is the end");
     assert_eq!(stage.view.records.of(node(1)).unwrap().peer(), Some(liar));
     assert!(!stage.search.is_finished());
+}
+
+/// Replica 1 is met again and again, so often that news of others are lost, and never answers; meanwhile replica 2 comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_comes_again_and_again_and_never_answers_holds_up_nobody() {
+    let stage = Stage::new().await;
+    until("met", || stage.view.places.peer(node(1)).is_some()).await;
+    stage.silent.store(true, Ordering::Relaxed);
+    let before = *stage.asked.lock().unwrap();
+    let (honest, mut events) = swarm(2, &view()).await;
+    let page = vec![record(stage.view.genesis_hash, 2, honest.local_peer(), 1, place(&honest))];
+    let answer = Bytes::from(serde_json::to_vec(&serde_json::json!({ "result": page })).unwrap());
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if let SwarmEvent::Request { reply, .. } = event {
+                reply.send(answer.clone()).unwrap();
+            }
+        }
+    });
+    let again = || (0..300).for_each(|_| drop(stage.contacts.send(Contact::Met(stage.liar.local_peer()))));
+    again();
+    honest.add_peer(entry(&stage.seeker));
+    until("connected", || stage.seeker.connected().contains(&honest.local_peer())).await;
+    again();
+    until("found", || stage.view.records.of(node(2)).is_some()).await;
+    assert!(*stage.asked.lock().unwrap() <= before + 2, "one question is under way to it, and no more");
+    until("kept", || stage.dir.path().join(super::super::records::FILE).exists()).await;
+}
+
+/// Replica 1 sends a full page with the record of replica 2, and not the page after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_with_a_question_that_is_not_over_is_dialled_when_another_ends() {
+    let stage = Stage::new().await;
+    until("met", || stage.view.places.peer(node(1)).is_some()).await;
+    let (victim, _events) = swarm(2, &view()).await;
+    let text = record(stage.view.genesis_hash, 2, victim.local_peer(), 1, place(&victim));
+    // As that question leaves it.
+    stage.view.records.learn(&hex::decode(text).unwrap()).unwrap().unwrap();
+    stage.answer(&[Vec::new()]);
+    stage.ask().await;
+    until("connected", || stage.seeker.connected().contains(&victim.local_peer())).await;
+}
+
+/// A peer that is no replica would not answer, and the question would stay for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_who_is_no_replica() {
+    let stage = Stage::new().await;
+    until("met", || stage.view.places.peer(node(1)).is_some()).await;
+    let liar = stage.liar.local_peer();
+    assert!(stage.ask().await > 0);
+    // Another has proven to be replica 1: the peer is connected still, and a replica no more.
+    stage.view.places.bind(node(1), PeerId::random());
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let before = *stage.asked.lock().unwrap();
+    assert!(stage.seeker.connected().contains(&liar));
+    stage.contacts.send(Contact::Met(liar)).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(*stage.asked.lock().unwrap(), before);
+}
+
+/// Whether a loopback address is one depends on who looks; the record after it counts all the same.
+#[test]
+fn a_record_that_is_of_no_use_here_does_not_hide_those_after_it() {
+    let view = view();
+    let hash = view.genesis_hash;
+    let records = Records::new(hash, view.network.clone(), false);
+    let [here, far]: [SocketAddr; 2] = ["127.0.0.1:9", "10.0.0.1:9"].map(|text| text.parse().unwrap());
+    let page = [(0, here), (1, here), (2, far)].map(|(n, at)| record(hash, n, PeerId::random(), 1, at));
+    let mut news = Vec::new();
+    assert_eq!(take(&records, PeerId::random(), &page, &mut news), Some(node(2)), "the next page begins after it");
+    assert_eq!(news, [node(2)]);
+    // One that is false for everybody ends it.
+    let other = record(Digest([9; 32]), 1, PeerId::random(), 1, far);
+    let page = [other, record(hash, 2, PeerId::random(), 2, far)];
+    assert_eq!(take(&records, PeerId::random(), &page, &mut news), None);
+    assert_eq!((news.len(), records.of(node(2)).unwrap().sequence), (1, 1));
 }
 
 /// Replica 1 says that it has replica 2's peer id, at a place where nobody is, and later that it does not.
