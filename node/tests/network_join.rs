@@ -253,5 +253,19 @@ fn what_says_nothing_of_where_to_go_is_refused() {
     with(&["--listen", "/ip4/0.0.0.0/tcp/0"]).refused(&["--announce"]);
     with(&["--listen", HERE, "--bootnode", "/ip4/127.0.0.1/tcp/9400"]).refused(&["bootnodes", "/p2p/PEER"]);
     with(&["--listen", HERE, "--announce", "/ip4/10.0.0.1/tcp/0"]).refused(&["announce", "1 to 65535"]);
+    with(&["--listen", HERE, "--announce", "/ip4/0.0.0.0/tcp/9400"]).refused(&["announce", "others can dial"]);
     assert!(!home.state(first).exists(), "a refusal makes nothing");
+    // Nobody given to go to, or nobody who could come: it runs, and says so.
+    let mut alone = with(&["--listen", HERE]);
+    alone.ready();
+    assert!(alone.errors().contains("neither an address book nor a bootnode"), "{}", alone.errors());
+    drop(alone);
+    let left = home.state(first).join(".tmp-0011223344556677");
+    std::fs::write(&left, "half").unwrap();
+    let far = "/ip4/192.0.2.1/tcp/9400/p2p/12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5";
+    let mut hidden = with(&["--listen", HERE, "--bootnode", far]);
+    hidden.ready();
+    assert!(hidden.errors().contains("announces a loopback address"), "{}", hidden.errors());
+    assert!(!hidden.errors().contains("neither"), "{}", hidden.errors());
+    assert!(!left.exists(), "what a crash left is removed");
 }

@@ -109,15 +109,19 @@ impl AddressRecord {
         SignedRecord { record: self, signature }
     }
 
-    /// Whether its addresses are ones of a machine. Loopback is one only for who is on it too: elsewhere it would make everybody knock
-    /// at their own doors.
     fn is_plain(&self, loopback: bool) -> bool {
-        let plain = |(ip, port): &(IpAddr, u16)| {
-            let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-            *port != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast && (loopback || !ip.is_loopback())
-        };
+        let plain = |(ip, port): &(IpAddr, u16)| is_plain(SocketAddr::new(*ip, *port), loopback);
         !self.addresses.is_empty() && self.addresses.iter().all(plain)
     }
+}
+
+/// Whether it is an address of a machine. Loopback is one only for who is on it too: elsewhere it would make everybody knock at their own
+/// doors.
+#[must_use]
+pub fn is_plain(addr: SocketAddr, loopback: bool) -> bool {
+    let ip = addr.ip();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast && (loopback || !ip.is_loopback())
 }
 
 impl SignedRecord {

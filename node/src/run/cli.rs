@@ -13,6 +13,7 @@ use crate::replica::start::{self, StartReplica};
 use crate::rpc::server;
 use crate::serve::{FaucetKey, NetworkView};
 use crate::store::StoreContext;
+use crate::wallet::durable;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use figment::value::Value;
@@ -161,8 +162,13 @@ async fn given_up(seek: &mut Option<JoinHandle<Option<String>>>) -> String {
     if let Some(search) = seek {
         let end = search.await;
         *seek = None;
-        if let Ok(Some(why)) = end {
-            return why;
+        match end {
+            Ok(Some(why)) => return why,
+            Ok(None) => {}
+            // Those who are connected stay so; whoever moves from now on has to come by itself.
+            Err(error) => {
+                tracing::error!(%error, "the search for other replicas has broken off; start again to repair it")
+            }
         }
     }
     std::future::pending().await
@@ -197,6 +203,12 @@ impl Doors {
         Ok(Doors { listen: multiaddr(listen), announce, rpc })
     }
 
+    /// Whether only who is on this machine finds it.
+    fn is_found_on_loopback(&self) -> bool {
+        let listen = socket_addr(&self.listen.to_string()).filter(|_| self.announce.is_empty());
+        self.announce.iter().copied().chain(listen).any(|at| at.ip().is_loopback())
+    }
+
     /// Where others find the replica whose swarm listens by now.
     fn found(&self, swarm: &SwarmHandle) -> Vec<SocketAddr> {
         let mut at = self.announce.clone();
@@ -225,14 +237,14 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<(Memb
     let network = Arc::new(network);
     let book = book.map(|book| book.places).unwrap_or_default();
     let places = Arc::new(Places::new(book.iter().map(|(node, place)| (*node, place.peer))));
-    let own = doors.announce.iter().map(SocketAddr::ip).chain(socket_addr(&doors.listen.to_string()).map(|at| at.ip()));
-    let loopback = own.chain(book.values().map(|place| place.addr.ip())).any(|ip| ip.is_loopback());
+    let is_found_on_loopback = doors.is_found_on_loopback();
+    let loopback = is_found_on_loopback || book.values().any(|place| place.addr.ip().is_loopback());
     let view = Arc::new(NetworkView {
         genesis: Arc::new(genesis),
         genesis_hash,
         network: network.clone(),
         places: places.clone(),
-        records: Arc::new(Records::new(genesis_hash, network.clone(), loopback)),
+        records: Arc::new(Records::new(genesis_hash, network.clone(), is_found_on_loopback)),
         clock,
     });
     let replica = StartReplica {
@@ -250,6 +262,10 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<(Memb
     };
     let context = StoreContext::new(CACHE_BYTES, WRITE_BUFFER_BYTES);
     let opened = tokio::task::spawn_blocking(move || start::open(replica, &context)).await??;
+    // What a crash has left half written; the store's lock is held, so nobody is writing.
+    if let Err(error) = durable::sweep(&state) {
+        tracing::warn!(%error, "temporary files cannot be removed from {}", state.display());
+    }
     let faucet = faucet.map(|key| FaucetKey { key, amount_default: FAUCET_DEFAULT, amount_max: FAUCET_MAX });
     let front = Front { listener, config: settings.rpc.clone(), faucet };
     let member = Member::start(opened, view.clone(), front).await?;
@@ -267,12 +283,16 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<(Memb
     let all: Vec<NodeId> = network.committees.iter().flat_map(|committee| seats(committee)).collect();
     let partners: BTreeSet<NodeId> = partners(node, &all).into_iter().collect();
     let known = partners.iter().filter_map(|other| book.get(other)).map(Place::peer_addr);
+    let fixed: Vec<PeerAddr> = known.chain(bootnodes.iter().cloned()).collect();
+    for doubt in doubts(is_found_on_loopback, &fixed, partners.iter().any(|other| view.records.of(*other).is_some())) {
+        tracing::warn!("{doubt}");
+    }
     let seek = Seek {
         node,
         swarm: swarm.clone(),
         view: view.clone(),
         dir: state,
-        fixed: known.chain(bootnodes.iter().cloned()).collect(),
+        fixed,
         bootnodes: bootnodes.iter().map(|entry| entry.peer).collect(),
         partners,
         announce,
@@ -296,6 +316,19 @@ async fn start(settings: &RunSettings, started: Instant) -> anyhow::Result<(Memb
     let mut out = std::io::stdout().lock();
     writeln!(out, "ready {line}").and_then(|()| out.flush()).context("writing to standard output")?;
     Ok((member, seek))
+}
+
+/// What may be meant, but keeps replicas apart if it is not. `fixed`: peers given; `is_kept`: records of an earlier run are there.
+fn doubts(is_found_on_loopback: bool, fixed: &[PeerAddr], is_kept: bool) -> Vec<&'static str> {
+    let is_far = |entry: &PeerAddr| socket_addr(&entry.addr.to_string()).is_some_and(|at| !at.ip().is_loopback());
+    let alone = fixed.is_empty() && !is_kept;
+    let alone =
+        alone.then_some("neither an address book nor a bootnode is given: this replica waits until others come to it");
+    let hidden = is_found_on_loopback && fixed.iter().any(is_far);
+    let hidden = hidden.then_some(
+        "this replica announces a loopback address, where peers on other machines do not find it: give --listen or --announce",
+    );
+    alone.into_iter().chain(hidden).collect()
 }
 
 /// The replicas of a committee.

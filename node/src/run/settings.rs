@@ -2,7 +2,7 @@
 
 use crate::config::{Broken, Settings};
 use crate::genesis::book::socket_addr;
-use crate::join::record::ADDRESSES_MAX;
+use crate::join::record::{ADDRESSES_MAX, is_plain};
 use crate::rpc::RpcConfig;
 use serde::{Deserialize, Serialize};
 use smt_gossip::swarm::PeerAddr;
@@ -67,6 +67,11 @@ impl Settings for RunSettings {
         if let Some(text) = self.announce.iter().find(|text| !is_place(text)) {
             return broken("announce", text, RULE);
         }
+        let dialled = |text: &String| socket_addr(text).is_some_and(|addr| is_plain(addr, true));
+        if let Some(text) = self.announce.iter().find(|text| !dialled(text)) {
+            // Every peer would refuse the record that says so.
+            return broken("announce", text, "it has to be an address of one machine, which others can dial");
+        }
         if self.announce.len() > ADDRESSES_MAX {
             let text = self.announce.join(",");
             return broken("announce", &text, &format!("at most {ADDRESSES_MAX} addresses"));
@@ -115,6 +120,8 @@ mod tests {
         for (name, text, word) in [
             ("SMT_RPC_ADDR", "localhost", "rpc_addr"),
             ("SMT_ANNOUNCE", "/ip4/10.0.0.1/tcp/0", "1 to 65535"),
+            ("SMT_ANNOUNCE", "/ip4/0.0.0.0/tcp/9400", "others can dial"),
+            ("SMT_ANNOUNCE", "/ip4/10.0.0.1/tcp/9400,/ip6/ff02::1/tcp/9400", "others can dial"),
             ("SMT_BOOTNODES", "/ip4/10.0.0.1/tcp/9400", "/p2p/PEER"),
             ("SMT_LISTEN", "0.0.0.0:1", "/ip4/ADDRESS/tcp/PORT"),
             ("SMT_SHARDS", "3", "unknown key"),
