@@ -158,7 +158,8 @@ fn behaviour(
     });
     let talk = Talk { exchange, gossip: gossip(config)?, frames };
     let guests_max = usize::try_from(config.limits.strangers_max).unwrap_or(usize::MAX);
-    Ok(Behaviour { ping: ping::Behaviour::new(ping), talk: Gated::new(talk, Arc::clone(shared), guests_max) })
+    let talk = Gated::new(talk, Arc::clone(shared), Arc::clone(&config.admission), guests_max);
+    Ok(Behaviour { ping: ping::Behaviour::new(ping), talk })
 }
 
 fn gossip(config: &SwarmConfig) -> Result<Gossip, SpawnError> {

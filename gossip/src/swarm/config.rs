@@ -90,9 +90,10 @@ pub struct Limits {
     pub reading_bytes_max: usize,
     /// Connections from guests; the oldest makes room for the newest.
     pub strangers_max: u32,
-    /// Connections from others whose hello is not done; further ones are refused. Each holds some 100 KiB of buffers, for 10 s at most.
+    /// Connections from others whose hello is not done; further ones are refused, save a few
+    /// from each address of the book. Each holds some 100 KiB of buffers, for 10 s at most.
     pub pending_max: usize,
-    /// Of these, from one address (IPv6: one network of 64 bits).
+    /// Of these, from one address (IPv6: one network of 48 bits).
     pub pending_per_address_max: usize,
     /// First wait before dialling again; doubles up to [`Self::backoff_max`], each drawn between half and the whole.
     pub backoff_min: Duration,

@@ -116,8 +116,18 @@ impl Driver {
 
     /// A peer is in the address book: it is dialled.
     fn admit(&mut self, peer: PeerId) {
-        if self.links.entry(peer).or_default().connections == 0 {
-            self.schedule(peer, self.turn(peer));
+        let link = self.links.entry(peer).or_default();
+        if link.connections > 0 {
+            return;
+        }
+        // Who fails waits its time, whatever addresses it is given meanwhile: each record could else buy a dial at once.
+        match (link.failures, link.due) {
+            (0, _) => self.schedule(peer, self.turn(peer)),
+            (_, Some(_)) => {}
+            (_, None) => {
+                let wait = self.backoff(peer).saturating_add(self.turn(peer));
+                self.schedule(peer, wait);
+            }
         }
     }
 
@@ -127,7 +137,11 @@ impl Driver {
             // It has been added again meanwhile.
             return;
         }
+        // The last connection of a member takes the rest with it; what guests have leaves nothing.
         if swarm.disconnect_peer_id(peer).is_err() {
+            tracing::debug!(%peer, "nothing to hang up");
+        }
+        if self.links.get(&peer).is_none_or(|link| link.connections == 0) {
             self.forget(peer);
         }
     }
@@ -245,7 +259,8 @@ impl Driver {
             return;
         }
         let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            // A guest's connection is none, see `on_swarm`.
+            .condition(PeerCondition::NotDialing)
             .addresses(addrs)
             // Dialling from the listening port, libp2p's default, helps against NATs; among fixed addresses it only makes a connection dialled
             // again collide with the remains of the last one.

@@ -37,7 +37,7 @@ pub enum SwarmEvent {
         /// What was published.
         body: Bytes,
     },
-    /// The first connection to a member, or to a peer of the address book, stands. Its messages may come a little before this.
+    /// The first connection to a member stands. Its messages may come a little before this.
     Connected(PeerId),
     /// The last such connection is gone. Peers of the address book are dialled again.
     Disconnected(PeerId),

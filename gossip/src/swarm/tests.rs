@@ -23,7 +23,8 @@ pub(super) fn network() -> NetworkTag {
     NetworkTag { version: 1, network: 7, genesis: [0xab; 32] }
 }
 
-/// Says what it was told to say, and takes who says `member` for one and who says nothing for a guest.
+/// Says what it was told to say, and takes who says `member` for one of its own, who says `one key` for one and the same, and who says
+/// nothing for a guest.
 #[derive(Debug)]
 pub(super) struct Word(pub(super) &'static str);
 
@@ -32,10 +33,11 @@ impl Admission for Word {
         self.0.as_bytes().to_vec()
     }
 
-    fn judge(&self, _: &Challenge, proof: &[u8]) -> Result<Standing, String> {
+    fn judge(&self, challenge: &Challenge, proof: &[u8]) -> Result<Standing, String> {
         match proof {
-            b"member" => Ok(Standing::Member),
             b"" => Ok(Standing::Guest),
+            b"member" => Ok(Standing::Member(challenge.speaker.to_bytes())),
+            b"one key" => Ok(Standing::Member(proof.to_vec())),
             _ => Err("not the word".to_owned()),
         }
     }

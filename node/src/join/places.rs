@@ -13,8 +13,6 @@ pub struct Places(RwLock<Tables>);
 struct Tables {
     peers: BTreeMap<NodeId, PeerId>,
     nodes: HashMap<PeerId, NodeId>,
-    /// Peers that are no replica any more.
-    displaced: Vec<PeerId>,
 }
 
 impl Places {
@@ -59,24 +57,11 @@ impl Places {
         let before = tables.peers.insert(node, peer);
         if let Some(before) = before {
             tables.nodes.remove(&before);
-            tables.displaced.push(before);
         }
         if let Some(other) = tables.nodes.insert(peer, node) {
             tables.peers.remove(&other);
         }
-        // A peer may be displaced from one place and take another.
-        let Tables { nodes, displaced, .. } = &mut *tables;
-        displaced.retain(|peer| !nodes.contains_key(peer));
         before
-    }
-
-    /// Peers that have been displaced since the last call: nothing they say counts any more.
-    #[must_use]
-    pub fn displaced(&self) -> Vec<PeerId> {
-        if self.read().displaced.is_empty() {
-            return Vec::new();
-        }
-        std::mem::take(&mut self.0.write().unwrap_or_else(PoisonError::into_inner).displaced)
     }
 }
 
@@ -92,17 +77,14 @@ mod tests {
         let places = Places::new([(node(0), a)]);
         assert_eq!((places.peer(node(0)), places.node(&a)), (Some(a), Some(node(0))));
         assert_eq!(places.bind(node(0), a), None);
-        assert!(places.displaced().is_empty());
         // A new identity takes the place.
         assert_eq!(places.bind(node(0), b), Some(a));
         assert_eq!((places.node(&a), places.all()), (None, vec![(node(0), b)]));
-        assert_eq!((places.displaced(), places.displaced()), (vec![a], vec![]));
-        // It moves to another place: the first is empty, and it is not to be hung up on.
+        // It moves to another place: the first is empty.
         assert_eq!(places.bind(node(1), b), None);
         assert_eq!((places.peer(node(0)), places.all()), (None, vec![(node(1), b)]));
         assert_eq!(places.bind(node(0), a), None);
         assert_eq!(places.bind(node(1), a), Some(b));
         assert_eq!(places.all(), vec![(node(1), a)]);
-        assert_eq!(places.displaced(), vec![b]);
     }
 }

@@ -11,7 +11,7 @@
 use super::Places;
 use borsh::{BorshDeserialize, BorshSerialize};
 use smt_consensus::Network;
-use smt_gossip::swarm::{Admission, Challenge, PROOF_BYTES_MAX, Standing};
+use smt_gossip::swarm::{Admission, Challenge, PROOF_BYTES_MAX, PeerId, Standing};
 use smt_types::hash::{self, Domain};
 use smt_types::message::NodeId;
 use smt_types::{Canonical, Digest, Signature, Signer};
@@ -42,7 +42,7 @@ impl fmt::Debug for Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// For replica `node`, which signs with `signer`. Who proves to be a replica is entered in `places`.
+    /// For replica `node`, which signs with `signer`. Who proves to be a replica is entered in `places` when its connection stands.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -73,9 +73,6 @@ impl Doorkeeper {
                 "it holds the consensus key of replica {node}, which is ours: two nodes run with one key"
             ));
         }
-        if let Some(before) = self.places.bind(node, challenge.speaker) {
-            warn!(%node, peer = %challenge.speaker, %before, "a replica has another peer id than it had");
-        }
         Ok(())
     }
 }
@@ -90,7 +87,9 @@ impl Admission for Doorkeeper {
     /// One signature check for a replica, some 50 µs.
     fn judge(&self, challenge: &Challenge, proof: &[u8]) -> Result<Standing, String> {
         match Proof::from_bytes(proof, PROOF_BYTES_MAX) {
-            Ok(Proof::Replica(node, signature)) => self.admit(node, challenge, &signature).map(|()| Standing::Member),
+            Ok(Proof::Replica(node, signature)) => {
+                self.admit(node, challenge, &signature).map(|()| Standing::Member(node.to_bytes()))
+            }
             // With a replica's stolen identity one could otherwise stand in its way.
             Ok(Proof::Follower) => match self.places.node(&challenge.speaker) {
                 Some(node) => {
@@ -99,6 +98,14 @@ impl Admission for Doorkeeper {
                 None => Ok(Standing::Guest),
             },
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn enter(&self, member: &[u8], peer: PeerId) {
+        // The bytes are `judge`'s own.
+        let Ok(node) = NodeId::from_bytes(member, PROOF_BYTES_MAX) else { return };
+        if let Some(before) = self.places.bind(node, peer) {
+            warn!(%node, %peer, %before, "a replica has another peer id than it had");
         }
     }
 }
@@ -110,7 +117,6 @@ mod tests {
     use crate::dev::Shape;
     use crate::keys::ReplicaSecrets;
     use crate::member::network_of;
-    use smt_gossip::swarm::PeerId;
     use smt_types::{ReplicaIndex, ShardAddress};
 
     struct Both {
@@ -140,6 +146,12 @@ mod tests {
         Challenge { speaker: PeerId::random(), listener: PeerId::random(), nonce: [nonce; 32] }
     }
 
+    /// What a swarm does with a proof that holds.
+    fn enter(keeper: &Doorkeeper, challenge: &Challenge, proof: &[u8]) {
+        let Ok(Standing::Member(member)) = keeper.judge(challenge, proof) else { panic!("no member") };
+        keeper.enter(&member, challenge.speaker);
+    }
+
     #[test]
     fn a_proof_is_for_one_replica_one_connection_and_one_network() {
         let net = Both::new(1);
@@ -147,7 +159,7 @@ mod tests {
         let (one, two) = (net.keeper(node(1), node(1), &places), net.keeper(node(2), node(2), &places));
         let now = challenge(1);
         let proof = one.introduce(&now);
-        assert_eq!(two.judge(&now, &proof), Ok(Standing::Member));
+        enter(&two, &now, &proof);
         assert_eq!(places.node(&now.speaker), Some(node(1)));
         let before = places.all();
         for (other, what) in [
@@ -195,10 +207,13 @@ mod tests {
         let (old, new) = (challenge(1), challenge(2));
         let follower = Proof::Follower.to_bytes();
         assert_eq!(two.judge(&old, &follower), Ok(Standing::Guest));
-        assert_eq!(two.judge(&old, &one.introduce(&old)), Ok(Standing::Member));
+        let proof = one.introduce(&old);
+        assert_eq!(two.judge(&old, &proof), Ok(Standing::Member(node(1).to_bytes())));
+        assert!(places.all().is_empty(), "no connection stands yet");
+        enter(&two, &old, &proof);
         assert!(two.judge(&old, &follower).unwrap_err().contains("does not show"));
-        assert_eq!(two.judge(&new, &one.introduce(&new)), Ok(Standing::Member));
-        assert_eq!((places.all(), places.displaced()), (vec![(node(1), new.speaker)], vec![old.speaker]));
+        enter(&two, &new, &one.introduce(&new));
+        assert_eq!(places.all(), vec![(node(1), new.speaker)]);
         assert_eq!(two.judge(&old, &follower), Ok(Standing::Guest));
     }
 }

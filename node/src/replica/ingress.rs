@@ -50,11 +50,7 @@ pub(crate) async fn run(handle: Arc<ReplicaHandle>, mut events: EventReceiver, p
                 // Nobody need be listening.
                 drop(handle.contacts.send(Contact::Refused(peer, refusal)));
             }
-            // A replica that came with a new identity: what its old one says does not count any more.
-            SwarmEvent::Connected(peer) => {
-                places.displaced().into_iter().for_each(|peer| handle.swarm.remove_peer(peer));
-                drop(handle.contacts.send(Contact::Met(peer)));
-            }
+            SwarmEvent::Connected(peer) => drop(handle.contacts.send(Contact::Met(peer))),
             // Connections come and go by themselves; who is connected is asked of the swarm when it matters.
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! A behaviour that members alone have to do with.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -16,20 +16,46 @@ use libp2p::{
     },
 };
 
-use super::{Lobby, Standing, pending::Pending};
+use super::{
+    Admission, Lobby, Standing,
+    pending::{self, Pending},
+};
 use crate::swarm::handle::Shared;
+
+/// Connections of a member that stay: both sides dialled at once, and one more that is dying unnoticed.
+const STAYING_MAX: usize = 3;
+/// Connections of a member with those that were hung up on and whose end does not come: it is the peer that lets them end.
+const OF_MEMBER_MAX: usize = 12;
 
 /// Why a connection does not stand although its hello is done.
 #[derive(Debug, thiserror::Error)]
-#[error("no hello is known of this connection")]
-struct NoHello;
+enum Denied {
+    #[error("no hello is known of this connection")]
+    NoHello,
+    #[error("the peer that was dialled is no member")]
+    NoMember,
+    #[error("a guest has the peer id of a member that is connected")]
+    InTheWay,
+    #[error("the member has too many connections that do not end")]
+    Crowd,
+}
+
+/// A member's connection.
+struct Member {
+    connection: ConnectionId,
+    peer: PeerId,
+    key: Vec<u8>,
+    leaving: bool,
+}
 
 /// Bounds who waits at the door and who visits, and runs `B` on the connections of members; on those of guests it has no handler, and hears nothing of them.
 pub(crate) struct Gated<B> {
     pub(crate) inner: B,
     shared: Arc<Shared>,
     pending: Pending,
-    members: HashMap<ConnectionId, PeerId>,
+    admission: Arc<dyn Admission>,
+    /// Oldest first; few, see [`OF_MEMBER_MAX`].
+    members: Vec<Member>,
     /// Guests that came to us, oldest first.
     guests: VecDeque<(ConnectionId, PeerId)>,
     guests_max: usize,
@@ -39,15 +65,21 @@ pub(crate) struct Gated<B> {
 
 impl<B> Gated<B> {
     /// At most `guests_max` guests that came to us keep their connection.
-    pub(crate) fn new(inner: B, shared: Arc<Shared>, guests_max: usize) -> Self {
+    pub(crate) fn new(inner: B, shared: Arc<Shared>, admission: Arc<dyn Admission>, guests_max: usize) -> Self {
         let (members, guests, leaving) = Default::default();
         let pending = Pending::new(shared.limits.pending_max, shared.limits.pending_per_address_max);
-        Self { inner, shared, pending, members, guests, guests_max, leaving }
+        Self { inner, shared, admission, pending, members, guests, guests_max, leaving }
     }
 
     /// Whether this is a member's connection.
     pub(crate) fn is_member(&self, connection: ConnectionId) -> bool {
-        self.members.contains_key(&connection)
+        self.members.iter().any(|member| member.connection == connection)
+    }
+
+    /// Connections of a peer as a member.
+    pub(crate) fn connections(&self, peer: PeerId) -> u32 {
+        let count = self.members.iter().filter(|member| member.peer == peer).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn lobby(&self) -> &Lobby {
@@ -56,7 +88,38 @@ impl<B> Gated<B> {
 
     /// Connections of a member beside `connection`.
     fn others(&self, peer: PeerId, connection: ConnectionId) -> usize {
-        self.members.iter().filter(|(id, who)| **who == peer && **id != connection).count()
+        self.members.iter().filter(|member| member.peer == peer && member.connection != connection).count()
+    }
+
+    /// # Errors
+    /// [`Denied::Crowd`].
+    fn room_for(&self, key: &[u8]) -> Result<(), ConnectionDenied> {
+        let count = self.members.iter().filter(|member| member.key == key).count();
+        if count < OF_MEMBER_MAX { Ok(()) } else { Err(ConnectionDenied::new(Denied::Crowd)) }
+    }
+
+    /// A member's connection stands. Its connections under other peer ids end, whatever came in between: with one key one could otherwise be
+    /// any number of peers. So do guests with its peer id, who may hold a copy of its identity.
+    fn enter(&mut self, connection: ConnectionId, peer: PeerId, key: Vec<u8>) {
+        self.admission.enter(&key, peer);
+        let mut staying = 1usize;
+        for member in self.members.iter_mut().rev().filter(|member| member.key == key && !member.leaving) {
+            if member.peer == peer && staying < STAYING_MAX {
+                staying = staying.saturating_add(1);
+            } else {
+                member.leaving = true;
+                self.leaving.push_back((member.connection, member.peer));
+            }
+        }
+        self.members.push(Member { connection, peer, key, leaving: false });
+        let leaving = &mut self.leaving;
+        self.guests.retain(|guest| {
+            let stays = guest.1 != peer;
+            if !stays {
+                leaving.push_back(*guest);
+            }
+            stays
+        });
     }
 
     /// The oldest guest makes room: were the newest refused, whoever came first and stays could keep everybody out.
@@ -71,7 +134,9 @@ impl<B> Gated<B> {
         self.pending.leave(connection);
         self.guests.retain(|(id, _)| *id != connection);
         self.leaving.retain(|(id, _)| *id != connection);
-        self.members.remove(&connection).is_some()
+        let before = self.members.len();
+        self.members.retain(|member| member.connection != connection);
+        self.members.len() < before
     }
 }
 
@@ -85,7 +150,10 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.pending.enter(connection, remote).map_err(ConnectionDenied::new)?;
+        let shared = &self.shared;
+        let is_known =
+            |ip| shared.book().peers.values().flat_map(|peer| &peer.addrs).any(|addr| pending::ip(addr) == Some(ip));
+        self.pending.enter(connection, remote, is_known).map_err(ConnectionDenied::new)?;
         self.inner.handle_pending_inbound_connection(connection, local, remote)
     }
 
@@ -98,16 +166,18 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending.leave(connection);
         match self.lobby().take(peer, remote) {
-            Some(Standing::Member) => {
+            Some(Standing::Member(key)) => {
+                self.room_for(&key)?;
                 let handler = self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
-                self.members.insert(connection, peer);
+                self.enter(connection, peer, key);
                 Ok(Either::Left(handler))
             }
+            Some(Standing::Guest) if self.connections(peer) > 0 => Err(ConnectionDenied::new(Denied::InTheWay)),
             Some(Standing::Guest) => {
                 self.welcome(connection, peer);
                 Ok(Either::Right(dummy::ConnectionHandler))
             }
-            None => Err(ConnectionDenied::new(NoHello)),
+            None => Err(ConnectionDenied::new(Denied::NoHello)),
         }
     }
 
@@ -130,14 +200,15 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         match self.lobby().take(peer, addr) {
-            Some(Standing::Member) => {
+            Some(Standing::Member(key)) => {
+                self.room_for(&key)?;
                 let handler = self.inner.handle_established_outbound_connection(connection, peer, addr, role, port)?;
-                self.members.insert(connection, peer);
+                self.enter(connection, peer, key);
                 Ok(Either::Left(handler))
             }
-            // We went to it: its connection is ours to end.
-            Some(Standing::Guest) => Ok(Either::Right(dummy::ConnectionHandler)),
-            None => Err(ConnectionDenied::new(NoHello)),
+            // Only members are looked for: who answers in a member's place shall not count as found.
+            Some(Standing::Guest) => Err(ConnectionDenied::new(Denied::NoMember)),
+            None => Err(ConnectionDenied::new(Denied::NoHello)),
         }
     }
 

@@ -88,10 +88,11 @@ pub struct Challenge {
 }
 
 /// What a peer is on one connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// Takes part: messages, questions, gossip.
-    Member,
+    /// Takes part: messages, questions, gossip. The bytes name which member it is: this crate compares them and no more, and a member has
+    /// connections from one peer id at a time, the newest, and few of them.
+    Member(Vec<u8>),
     /// Belongs to the network and proves no more.
     Guest,
 }
@@ -106,6 +107,12 @@ pub trait Admission: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why it is hung up on, in words for the log.
     fn judge(&self, challenge: &Challenge, proof: &[u8]) -> Result<Standing, String>;
+
+    /// A connection stands on which `peer` has proven to be `member`: before anything is heard on it, and in the order in which connections
+    /// come to stand. Called on the swarm's task, so it must not wait.
+    fn enter(&self, member: &[u8], peer: PeerId) {
+        let _ = (member, peer);
+    }
 }
 
 /// Why a peer was hung up on at the door.

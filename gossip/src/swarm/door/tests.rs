@@ -28,6 +28,8 @@ use crate::swarm::{
     handle::Shared,
 };
 
+mod members;
+
 /// A guest's configuration.
 fn guest(seed: u8) -> SwarmConfig {
     SwarmConfig { admission: Arc::new(Word("")), ..config(seed, &["t"]) }
@@ -54,7 +56,11 @@ impl Admission for Echo {
     }
 
     fn judge(&self, challenge: &Challenge, proof: &[u8]) -> Result<Standing, String> {
-        if proof == bytes_of(challenge) { Ok(Standing::Member) } else { Err("another challenge".to_owned()) }
+        if proof == bytes_of(challenge) {
+            Ok(Standing::Member(Vec::new()))
+        } else {
+            Err("another challenge".to_owned())
+        }
     }
 }
 
@@ -82,7 +88,7 @@ async fn each_side_proves_over_the_others_nonce_and_both_ids() {
         let one = hello::exchange(&mut left, &tag, &Echo, says, b);
         let two = hello::exchange(&mut right, &tag, &Echo, b, believes);
         let (one, two) = tokio::join!(one, two);
-        assert_eq!(matches!(one, Ok(Standing::Member)) && matches!(two, Ok(Standing::Member)), fits);
+        assert_eq!(matches!(one, Ok(Standing::Member(_))) && matches!(two, Ok(Standing::Member(_))), fits);
         if !fits {
             // It proved to be another than the connection says.
             assert!(matches!(two, Err(HelloError::Refused(Refusal::Proof(_)))));
@@ -100,7 +106,7 @@ async fn every_cut_and_every_false_part_of_a_hello_is_refused() {
     let hello = good.len();
     good.extend(6u16.to_le_bytes());
     good.extend(b"member");
-    assert!(matches!(answer_to(&good).await, Ok(Standing::Member)));
+    assert!(matches!(answer_to(&good).await, Ok(Standing::Member(_))));
     for end in 0..good.len() {
         let error = answer_to(&good[..end]).await.unwrap_err();
         assert!(
@@ -267,6 +273,23 @@ async fn silent_sockets_of_one_address_keep_nobody_else_out() {
         }
     }
     assert!((1..=16).contains(&open), "{open} are waited for");
+}
+
+/// All places are taken, from as many addresses as it needs; the member's own address is in the book, though nobody answers there.
+#[tokio::test]
+async fn who_is_looked_for_has_a_place_at_the_door() {
+    let mut small = config(2, &[]);
+    small.limits.pending_max = 8;
+    small.limits.pending_per_address_max = 4;
+    let b = start(small).await;
+    let to = b.handle.listen_addr().clone();
+    let begin = std::time::Instant::now();
+    let _crowd = (silent([127, 0, 0, 2], &to, 6).await, silent([127, 0, 0, 3], &to, 6).await);
+    let member = start(config(3, &[])).await;
+    b.handle.add_peer(PeerAddr { peer: member.id(), addr: "/ip4/127.0.0.1/tcp/1".parse().unwrap() });
+    member.handle.add_peer(b.entry());
+    until("the member is in", || b.handle.connected() == [member.id()]).await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "before the time of the silent ones is over");
 }
 
 /// Opens 16 streams and writes a byte on each, so that nobody knows yet what for; true if it is hung up on over that.

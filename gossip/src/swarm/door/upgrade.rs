@@ -54,11 +54,11 @@ impl Hello {
         let Door { tag, admission, shared, mux, mux_guest } = &*self.door;
         match hello::exchange(&mut io, tag, admission.as_ref(), shared.local, self.peer).await {
             Ok(standing) => {
-                shared.lobby.admit(self.peer, &self.addr, standing);
                 let mux = match standing {
-                    Standing::Member => mux,
+                    Standing::Member(_) => mux,
                     Standing::Guest => mux_guest,
                 };
+                shared.lobby.admit(self.peer, &self.addr, standing);
                 Ok((io, mux.clone()))
             }
             Err(error) => {

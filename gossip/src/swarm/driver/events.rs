@@ -17,8 +17,6 @@ use super::super::{
 };
 use super::{Bytes, Driver, Question};
 
-/// Connections a peer may hold: both sides dialled at once, and one more that is dying.
-const CONNECTIONS_PER_PEER_MAX: u32 = 3;
 /// Time between two refusals of strangers that are told.
 const REFUSALS_APART: Duration = Duration::from_secs(1);
 /// Failures a peer is charged with that was hung up on at the door: it will not change its mind soon.
@@ -41,22 +39,21 @@ impl Driver {
             Happened::Behaviour(BehaviourEvent::Talk(TalkEvent::Gossip(event))) => self.on_gossip(swarm, event),
             Happened::Behaviour(BehaviourEvent::Talk(TalkEvent::Frames(event))) => match event {},
             Happened::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(swarm, event),
-            Happened::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
-                if num_established.get() > CONNECTIONS_PER_PEER_MAX {
-                    swarm.close_connection(connection_id);
-                }
-                // Of guests that come to us the application is told nothing: it could be told by the thousand.
-                if swarm.behaviour().talk.is_member(connection_id) || self.links.contains_key(&peer_id) {
-                    self.on_connection(peer_id, num_established.get());
-                }
+            // Guests do not count: with a copy of a member's identity one could stand in its way. And the application is told nothing of them:
+            // it could be told by the thousand.
+            Happened::ConnectionEstablished { peer_id, connection_id, .. }
+                if swarm.behaviour().talk.is_member(connection_id) =>
+            {
+                self.on_connection(peer_id, swarm.behaviour().talk.connections(peer_id));
             }
-            Happened::ConnectionClosed { peer_id, num_established, cause, .. } => {
+            Happened::ConnectionClosed { peer_id, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
-                let Some(link) = self.links.get_mut(&peer_id) else {
+                let connections = swarm.behaviour().talk.connections(peer_id);
+                let Some(link) = self.links.get_mut(&peer_id).filter(|link| link.connections != connections) else {
                     return;
                 };
-                link.connections = num_established;
-                if num_established == 0 {
+                link.connections = connections;
+                if connections == 0 {
                     self.on_disconnected(peer_id);
                     self.retry_or_forget(peer_id);
                 }
@@ -79,8 +76,8 @@ impl Driver {
     }
 
     fn on_connection(&mut self, peer: PeerId, connections: u32) {
-        self.links.entry(peer).or_default().connections = connections;
-        if connections > 1 {
+        let link = self.links.entry(peer).or_default();
+        if std::mem::replace(&mut link.connections, connections) > 0 {
             return;
         }
         let mut book = self.shared.book();
@@ -246,6 +243,8 @@ impl Driver {
 
     fn on_ping(&mut self, swarm: &mut Swarm<Behaviour>, event: ping::Event) {
         match event.result {
+            // What a guest measures says nothing of the member that it may pretend to be.
+            Ok(_) if !swarm.behaviour().talk.is_member(event.connection) => {}
             Ok(round_trip) => {
                 // A connection that carries is the end of a row of failures; one that only opens and closes is not.
                 if let Some(link) = self.links.get_mut(&event.peer) {
