@@ -337,7 +337,12 @@ fn unknown_setting() {
     let file = file.to_str().unwrap();
     let (code, text) = refused(&["--config", file], &[]);
     assert_eq!(code, 2, "{text}");
-    assert!(text.contains(&format!("error: unknown key `epoch_mss` in file {file}; known keys: accounts, balance, epoch_ms,")), "{text}");
+    assert!(
+        text.contains(&format!(
+            "error: unknown key `epoch_mss` in file {file}; known keys: accounts, balance, epoch_ms,"
+        )),
+        "{text}"
+    );
     let (code, text) = refused(&[], &[("SMT_DEV_SHARDS", "1")]);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("error: unknown key `SMT_DEV_SHARDS` in the environment; known keys: "), "{text}");
